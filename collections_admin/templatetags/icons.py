@@ -1,4 +1,4 @@
-"""Icons of the console: inner SVG markup by name, drawn on a 16 × 16 grid with a stroke of the text colour."""
+"""Icons of the console: inner SVG markup by name, on a grid of 16 by 16, in the colour of the text."""
 
 from types import MappingProxyType
 

@@ -1,0 +1,142 @@
+"""Who may do what. The first line of every view is one of these helpers.
+
+A stranger gets the same 404 for a foreign tenant as for a missing one; a reader who writes gets 403; a deactivated tenant
+can be read but not changed (409).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from collections_admin.errors import Conflict, Forbidden, NotFound, SignInNeeded
+from collections_admin.models import Membership, Role, Tenant, User
+from collections_admin.types import TenantChoice
+
+SWITCHER_LIMIT = 30
+SUPERUSER = "superuser"
+
+
+class Need(Enum):
+    READ = "read"
+    WRITE = "write"  # operators: change documents, start jobs
+    ADMIN = "admin"  # admins: manage members, delete
+    READ_ADMIN = "read_admin"  # see what only admins see, also of a deactivated tenant
+
+
+_ROLES_FOR = {
+    Need.READ: {Role.VIEWER, Role.OPERATOR, Role.ADMIN, SUPERUSER},
+    Need.WRITE: {Role.OPERATOR, Role.ADMIN, SUPERUSER},
+    Need.ADMIN: {Role.ADMIN, SUPERUSER},
+    Need.READ_ADMIN: {Role.ADMIN, SUPERUSER},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shell:
+    """What the frame around every page shows; `tenant` is None outside a tenant."""
+
+    user: User
+    tenants: list[TenantChoice]
+    tenant: Tenant | None = None
+    role: str = ""
+    active: str = ""
+    version: str = settings.VERSION
+
+    @property
+    def can_write(self) -> bool:
+        return self.role in _ROLES_FOR[Need.WRITE] and self.tenant is not None and self.tenant.is_active
+
+    @property
+    def can_admin(self) -> bool:
+        return self.role in _ROLES_FOR[Need.ADMIN]
+
+    @cached_property
+    def health(self) -> Any:
+        from collections_admin.qdrant.health import last_health  # the first use starts the connection
+
+        return last_health()
+
+
+async def signed_in(request: HttpRequest, *, active: str = "") -> Shell:
+    """Raises `SignInNeeded`."""
+    user = await request.auser()
+    if not user.is_authenticated:
+        raise SignInNeeded
+    request.user = user
+    request.shell = Shell(user=user, tenants=await _choices(user), active=active)
+    return request.shell
+
+
+async def open_tenant(request: HttpRequest, tenant_id: int, need: Need = Need.READ, *, active: str = "") -> Shell:
+    """The tenant, the person and the role. Raises `SignInNeeded`, `NotFound`, `Forbidden` or `Conflict`."""
+    user = await request.auser()
+    if not user.is_authenticated:
+        raise SignInNeeded
+    request.user = user
+    tenants, tenant, role = await _tenant_and_role(user, tenant_id)
+    request.shell = Shell(user=user, tenants=tenants, tenant=tenant, role=role, active=active)
+    if tenant is None:
+        request.shell = Shell(user=user, tenants=tenants, active=active)
+        raise NotFound
+    _demand(role, need, tenant)
+    return request.shell
+
+
+async def superuser(request: HttpRequest, *, active: str = "") -> Shell:
+    """Raises `SignInNeeded`, or `NotFound` for everybody but superusers."""
+    opened = await signed_in(request, active=active)
+    if not opened.user.is_superuser:
+        raise NotFound
+    return opened
+
+
+async def role_in(user: User, tenant_id: int) -> str:
+    """The role for sockets and jobs; an empty text for strangers."""
+    if not user.is_active:
+        return ""
+    if user.is_superuser:
+        return SUPERUSER if await Tenant.objects.filter(pk=tenant_id).aexists() else ""
+    membership = await Membership.objects.filter(user=user, tenant_id=tenant_id).afirst()
+    return membership.role if membership else ""
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """Context processor: never queries."""
+    return {"shell": getattr(request, "shell", None)}
+
+
+def _demand(role: str, need: Need, tenant: Tenant) -> None:
+    if role not in _ROLES_FOR[need]:
+        wanted = "an admin" if need in {Need.ADMIN, Need.READ_ADMIN} else "an operator"
+        raise Forbidden(f"This needs {wanted} of {tenant.name}; you are a {role}.")
+    if need in {Need.WRITE, Need.ADMIN} and not tenant.is_active:
+        raise Conflict(f"{tenant.name} is deactivated: it can be read, not changed. An admin can activate it again.")
+
+
+async def _tenant_and_role(user: User, tenant_id: int) -> tuple[list[TenantChoice], Tenant | None, str]:
+    if user.is_superuser:
+        tenant = await Tenant.objects.filter(pk=min(tenant_id, 2**62)).afirst()
+        return await _choices(user), tenant, SUPERUSER if tenant else ""
+    memberships = [row async for row in _memberships(user)]
+    mine = next((row for row in memberships if row.tenant_id == tenant_id), None)
+    choices = [_choice(row) for row in memberships[:SWITCHER_LIMIT]]
+    return choices, mine.tenant if mine else None, mine.role if mine else ""
+
+
+async def _choices(user: User) -> list[TenantChoice]:
+    if user.is_superuser:
+        rows = Tenant.objects.order_by("name", "id")[:SWITCHER_LIMIT]
+        return [TenantChoice(id=row.pk, name=row.name, role=SUPERUSER) async for row in rows]
+    return [_choice(row) async for row in _memberships(user)[:SWITCHER_LIMIT]]
+
+
+def _memberships(user: User) -> Any:
+    return Membership.objects.filter(user=user).select_related("tenant").order_by("tenant__name", "tenant_id")
+
+
+def _choice(membership: Membership) -> TenantChoice:
+    return TenantChoice(id=membership.tenant_id, name=membership.tenant.name, role=membership.role)

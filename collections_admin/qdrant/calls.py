@@ -1,0 +1,152 @@
+"""How every call to Qdrant is made: a slot, a deadline, retries of reads, an error of ours, a timing."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from qdrant_client import AsyncQdrantClient
+
+from collections_admin.errors import ConsoleError
+from collections_admin.qdrant.client import Connection, Lane, LaneName, current_connection, drop_connection
+from collections_admin.qdrant.errors import (
+    Attempt,
+    UnreadableAnswer,
+    is_from_dead_loop,
+    is_unavailable,
+    outcome_of,
+    retry_after_s,
+    translate,
+)
+from collections_admin.qdrant.observer import report
+
+logger = logging.getLogger(__name__)
+
+Send = Callable[[AsyncQdrantClient, float], Awaitable[Any]]
+READ_RETRIES = 2
+RATE_RETRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`message` is the protobuf answer; `server_s` what Qdrant spent on it, where it says so."""
+
+    message: Any
+    total_s: float
+    server_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    attempt: Attempt
+    lane: Lane
+    send: Send
+    ends: float
+
+    def remaining_s(self) -> float:
+        return self.ends - perf_counter()
+
+
+async def call(
+    operation: str,
+    collection: str,
+    send: Send,
+    *,
+    lane: LaneName = "interactive",
+    deadline_s: float | None = None,
+    is_write: bool = False,
+) -> Answer:
+    """Await `send(client, seconds left)` within the deadline of the lane, waiting for a slot included.
+
+    Raises ConsoleError only (see errors.py), and UnreadableAnswer when the answer cannot be decoded.
+    """
+    started, outcome, server_s = perf_counter(), "ok", None
+    connection = current_connection()
+    used = connection.lanes[lane]
+    limit = deadline_s or used.deadline_s
+    attempt = Attempt(
+        operation=operation, collection=collection, waited_s=limit, is_write=is_write, outage=connection.outage
+    )
+    try:
+        async with asyncio.timeout(limit):
+            message = await _send_with_retries(connection, _Call(attempt, used, send, started + limit), lane)
+        server_s = getattr(message, "time", None)
+        return Answer(message, perf_counter() - started, server_s)
+    except asyncio.CancelledError:
+        outcome = "cancelled"
+        raise
+    except UnreadableAnswer:
+        outcome = "rejected"
+        raise
+    except Exception as error:
+        ours = translate(error, attempt)
+        outcome = outcome_of(ours)
+        _log(ours, outcome, attempt)
+        raise ours from error
+    finally:
+        report(operation, collection, outcome, perf_counter() - started, server_s)
+
+
+async def _send_with_retries(connection: Connection, asked: _Call, lane: LaneName) -> Any:
+    unavailable = limited = 0
+    while True:
+        try:
+            message = await _send_once(asked)
+        except Exception as error:
+            if is_from_dead_loop(error):
+                asked = _reconnected(connection, asked, lane, error)
+                connection = current_connection()
+                continue
+            if is_unavailable(error) and not asked.attempt.is_write and unavailable < READ_RETRIES:
+                unavailable += 1
+                pause = _jitter(unavailable)
+            elif (pause := retry_after_s(error)) is not None and limited < RATE_RETRIES:
+                limited += 1
+            else:
+                raise
+            if pause > asked.remaining_s() or connection.outage.is_established():
+                raise
+            await asyncio.sleep(pause)
+        else:
+            connection.outage.answered()
+            if message is None:  # grpc logs what it cannot decode and answers None
+                raise UnreadableAnswer
+            return message
+
+
+async def _send_once(asked: _Call) -> Any:
+    """One RPC. A caller that is cancelled (the browser left) lets it end: reset streams make Qdrant hang up."""
+    await asked.lane.slots.acquire()
+    try:
+        sent = asyncio.ensure_future(asked.send(asked.lane.client, max(0.001, asked.remaining_s())))
+    except BaseException:
+        asked.lane.slots.release()
+        raise
+    sent.add_done_callback(lambda _: asked.lane.slots.release())
+    try:
+        return await asyncio.shield(sent)
+    except asyncio.CancelledError:
+        if asked.remaining_s() <= 0:
+            sent.cancel()
+        raise
+
+
+def _reconnected(connection: Connection, asked: _Call, lane: LaneName, error: Exception) -> _Call:
+    """The same call on a new connection; raises `error` when that was tried already."""
+    drop_connection(connection)
+    fresh = current_connection()
+    if asked.lane is not connection.lanes[lane]:
+        raise error
+    return _Call(asked.attempt, fresh.lanes[lane], asked.send, asked.ends)
+
+
+def _jitter(attempt: int) -> float:
+    return random.uniform(0.05, 0.15) * 2**attempt  # noqa: S311 - spreads retries, keeps no secret
+
+
+def _log(error: ConsoleError, outcome: str, attempt: Attempt) -> None:
+    if outcome in {"rejected", "overloaded", "too_large"}:
+        logger.warning("%s on %s: %s", attempt.operation, attempt.collection or "Qdrant", error)

@@ -1,0 +1,41 @@
+"""Since when a Qdrant does not answer, so that a notice can name the time. Shared by all loops of a process."""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Outage:
+    """`since` is the first failure after the last success, None while Qdrant answers."""
+
+    address: str
+    since: datetime | None = None
+
+    def failed(self, reason: str) -> None:
+        if self.since is None:
+            self.since = datetime.now(tz=UTC)
+            logger.warning("Qdrant at %s: %s", self.address, reason)
+
+    def answered(self) -> None:
+        if self.since is not None:
+            lasted = (datetime.now(tz=UTC) - self.since).total_seconds()
+            logger.warning("Qdrant at %s answers again after %.1f s", self.address, lasted)
+            self.since = None
+
+    def is_established(self) -> bool:
+        """Old enough that a repeated attempt within one call would only make a page wait."""
+        return self.since is not None and (datetime.now(tz=UTC) - self.since).total_seconds() > 3
+
+    def clause(self) -> str:
+        """`" since 12:04:10"` in local time, or nothing when Qdrant answered until now."""
+        return f" since {self.since.astimezone():%H:%M:%S}" if self.since else ""
+
+
+_outages: dict[str, Outage] = {}
+
+
+def outage_of(address: str) -> Outage:
+    return _outages.setdefault(address, Outage(address))
