@@ -6,7 +6,6 @@ can be read but not changed (409).
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +13,8 @@ from django.http import HttpRequest
 
 from collections_admin.errors import Conflict, Forbidden, NotFound, SignInNeeded
 from collections_admin.models import Membership, Role, Tenant, User
+from collections_admin.services import health
+from collections_admin.services.health import Health
 from collections_admin.types import TenantChoice
 
 SWITCHER_LIMIT = 30
@@ -54,11 +55,9 @@ class Shell:
     def can_admin(self) -> bool:
         return self.role in _ROLES_FOR[Need.ADMIN]
 
-    @cached_property
-    def health(self) -> Any:
-        from collections_admin.qdrant.health import last_health  # the first use starts the connection
-
-        return last_health()
+    @property
+    def health(self) -> Health | None:
+        return health.last()
 
 
 async def signed_in(request: HttpRequest, *, active: str = "") -> Shell:

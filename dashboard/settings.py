@@ -39,7 +39,9 @@ if QDRANT_URL and QDRANT_HOST:
     raise ImproperlyConfigured("QDRANT_URL and QDRANT_HOST are both set; keep one of them.")
 # With neither set the console starts its own embedded node on this loopback port.
 EMBEDDED_NODE = not QDRANT_URL and not QDRANT_HOST
-EMBEDDED_NODE_PORT = environment.integer("EMBEDDED_NODE_PORT", 6334, least=1, most=65535)
+EMBEDDED_NODE_PORT = environment.integer("EMBEDDED_NODE_PORT", 16334, least=1, most=65535)
+if EMBEDDED_NODE:
+    QDRANT_HOST, QDRANT_GRPC_PORT = "127.0.0.1", EMBEDDED_NODE_PORT
 
 # ---- Jobs
 WORKER_CONCURRENCY = environment.integer("WORKER_CONCURRENCY", 2, least=1, most=32)
