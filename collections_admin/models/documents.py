@@ -36,6 +36,10 @@ class Document(models.Model):
     meta = models.JSONField(default=dict, blank=True)
     status = models.CharField(max_length=10, choices=DocumentStatus, default=DocumentStatus.PENDING)
     error = models.TextField(blank=True)
+    # A file handed in whose text has not been read into `content` yet.
+    upload = models.ForeignKey(
+        "collections_admin.Upload", models.SET_NULL, null=True, blank=True, related_name="documents"
+    )
     rev = models.PositiveIntegerField(default=1)  # raised by each change; the points carry it
     indexed_rev = models.PositiveIntegerField(default=0)  # the rev whose chunks Qdrant holds
     size_bytes = models.PositiveBigIntegerField(default=0)
