@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -68,7 +68,11 @@ async def call(
     used = connection.lanes[lane]
     limit = deadline_s or used.deadline_s
     attempt = Attempt(
-        operation=operation, collection=collection, waited_s=limit, is_write=is_write, outage=connection.outage
+        operation=operation,
+        collection=collection,
+        waited_s=limit,
+        is_write=is_write,
+        outage=connection.outage,
     )
     try:
         async with asyncio.timeout(limit):
@@ -91,23 +95,18 @@ async def call(
 
 
 async def _send_with_retries(connection: Connection, asked: _Call, lane: LaneName) -> Any:
-    unavailable = limited = 0
+    failures = 0
     while True:
         try:
             message = await _send_once(asked)
         except Exception as error:
-            if is_from_dead_loop(error):
-                asked = _reconnected(connection, asked, lane, error)
-                connection = current_connection()
+            failures += 1
+            if is_from_dead_loop(error) and failures == 1:
+                drop_connection(connection)
+                asked = replace(asked, lane=current_connection().lanes[lane])
                 continue
-            if is_unavailable(error) and not asked.attempt.is_write and unavailable < READ_RETRIES:
-                unavailable += 1
-                pause = _jitter(unavailable)
-            elif (pause := retry_after_s(error)) is not None and limited < RATE_RETRIES:
-                limited += 1
-            else:
-                raise
-            if pause > asked.remaining_s() or connection.outage.is_established():
+            pause = _pause_before_retry(error, asked.attempt, failures)
+            if pause is None or pause > asked.remaining_s():
                 raise
             await asyncio.sleep(pause)
         else:
@@ -115,6 +114,24 @@ async def _send_with_retries(connection: Connection, asked: _Call, lane: LaneNam
             if message is None:  # grpc logs what it cannot decode and answers None
                 raise UnreadableAnswer
             return message
+
+
+def _pause_before_retry(error: Exception, attempt: Attempt, failures: int) -> float | None:
+    """Seconds to wait before the same call again, None when it is not to be repeated.
+
+    A rate-limited call was not carried out, so a write may be repeated then; after UNAVAILABLE only a read is,
+    and not while Qdrant is known to be down: that would only make the page wait.
+    """
+    if (asked_to_wait := retry_after_s(error)) is not None:
+        return asked_to_wait if failures <= RATE_RETRIES else None
+    if (
+        not is_unavailable(error)
+        or attempt.is_write
+        or failures > READ_RETRIES
+        or attempt.outage.is_established()
+    ):
+        return None
+    return random.uniform(0.05, 0.15) * 2**failures  # noqa: S311 - spreads retries, keeps no secret
 
 
 async def _send_once(asked: _Call) -> Any:
@@ -132,19 +149,6 @@ async def _send_once(asked: _Call) -> Any:
         if asked.remaining_s() <= 0:
             sent.cancel()
         raise
-
-
-def _reconnected(connection: Connection, asked: _Call, lane: LaneName, error: Exception) -> _Call:
-    """The same call on a new connection; raises `error` when that was tried already."""
-    drop_connection(connection)
-    fresh = current_connection()
-    if asked.lane is not connection.lanes[lane]:
-        raise error
-    return _Call(asked.attempt, fresh.lanes[lane], asked.send, asked.ends)
-
-
-def _jitter(attempt: int) -> float:
-    return random.uniform(0.05, 0.15) * 2**attempt  # noqa: S311 - spreads retries, keeps no secret
 
 
 def _log(error: ConsoleError, outcome: str, attempt: Attempt) -> None:

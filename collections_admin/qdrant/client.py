@@ -10,9 +10,10 @@ import logging
 import os
 import warnings
 import weakref
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from qdrant_client import AsyncQdrantClient
@@ -106,15 +107,24 @@ class Connection:
     lanes: dict[LaneName, Lane]
     outage: Outage
     locks: weakref.WeakValueDictionary[str, asyncio.Lock] = field(default_factory=weakref.WeakValueDictionary)
-    tasks: set[asyncio.Task[object]] = field(default_factory=set)
+    tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     def lock(self, name: str) -> asyncio.Lock:
         return self.locks.setdefault(name, asyncio.Lock())
 
+    def background(self, name: str, start: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """The running task of that name, started if there is none; cancelled when the connection closes."""
+        if name not in self.tasks:
+            self.tasks[name] = self.loop.create_task(start(), name=f"qdrant {name}")
+            self.tasks[name].add_done_callback(lambda _: self.tasks.pop(name, None))
+        return self.tasks[name]
+
     async def close(self) -> None:
         """Never raises and never warns, also when the server went first or the loop is gone."""
-        for task in self.tasks:
+        running = list(self.tasks.values())
+        for task in running:
             task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         for lane in self.lanes.values():
             await _close_quietly(lane.client)
 
@@ -152,14 +162,16 @@ def current_connection() -> Connection:
 def _connect(loop: asyncio.AbstractEventLoop) -> Connection:
     global _pid  # noqa: PLW0603 - the process that owns grpc's threads
     if _pid not in {None, os.getpid()}:
-        raise RuntimeError("Qdrant was used before this process was forked; start processes by spawn instead.")
+        raise RuntimeError(
+            "Qdrant was used before this process was forked; start processes by spawn instead."
+        )
     _pid = os.getpid()
     _forget_dead_loops()
     previous = _connections.pop(loop, None)
     config = current_config()
     connection = _connections[loop] = _new_connection(config, loop)
     if previous is not None:
-        _keep(connection, previous.close())
+        connection.background("close the connection before", previous.close)
     return connection
 
 
@@ -207,12 +219,6 @@ async def close_connections() -> None:
 def _forget_dead_loops() -> None:
     for loop in [loop for loop in _connections if loop.is_closed()]:
         del _connections[loop]
-
-
-def _keep(connection: Connection, coroutine: object) -> None:
-    task = asyncio.ensure_future(coroutine)
-    connection.tasks.add(task)
-    task.add_done_callback(connection.tasks.discard)
 
 
 async def _close_quietly(client: AsyncQdrantClient) -> None:

@@ -1,18 +1,18 @@
 """What Qdrant, gRPC and the client can raise, as errors of ours.
 
-    Unavailable (503)
-        QdrantUnavailable       nothing answers at the address
-        QdrantTimeout           no answer within the deadline
-            WriteUnknown        a write that may or may not have been applied; it can be repeated
-        QdrantRejected          Qdrant answered with an error, or with something that is not an answer
-            QdrantOverloaded    a rate limit; `retry_after_s` when Qdrant names one
-    NotFound (404)
-        CollectionMissing       `collection`
-        PointMissing
-    Conflict (409)
-        AlreadyExists
-    TooLarge (413)
-        MessageTooLarge         a request or an answer over the limit of the connection
+Unavailable (503)
+    QdrantUnavailable       nothing answers at the address
+    QdrantTimeout           no answer within the deadline
+        WriteUnknown        a write that may or may not have been applied; it can be repeated
+    QdrantRejected          Qdrant answered with an error, or with something that is not an answer
+        QdrantOverloaded    a rate limit; `retry_after_s` when Qdrant names one
+NotFound (404)
+    CollectionMissing       `collection`
+    PointMissing
+Conflict (409)
+    AlreadyExists
+TooLarge (413)
+    MessageTooLarge         a request or an answer over the limit of the connection
 """
 
 import re
@@ -85,8 +85,12 @@ OUTCOMES: tuple[tuple[type[ConsoleError], str], ...] = (
     (Conflict, "conflict"),
     (TooLarge, "too_large"),
 )
-_TOO_LARGE = re.compile(r"larger than max|message (?:length|size)|too large|exceeds? .*limit of \d+ bytes", re.I)
-_DEAD_LOOP = re.compile(r"loop is closed|attached to a different loop|channel is closed|client was closed", re.I)
+_TOO_LARGE = re.compile(
+    r"larger than max|message (?:length|size)|too large|exceeds? .*limit of \d+ bytes", re.I
+)
+_DEAD_LOOP = re.compile(
+    r"loop is closed|attached to a different loop|channel is closed|client was closed", re.I
+)
 _CODE = grpc.StatusCode
 
 
@@ -126,16 +130,21 @@ def translate(error: BaseException, attempt: Attempt) -> ConsoleError:
 
 
 def _from_status(code: grpc.StatusCode, text: str, attempt: Attempt) -> ConsoleError:
-    if "already exists" in text or code is _CODE.ALREADY_EXISTS:
-        return AlreadyExists(text or f"{attempt.collection!r} already exists.")
     if code in {_CODE.UNAVAILABLE, _CODE.CANCELLED, _CODE.ABORTED}:
         return _unavailable(attempt, text)
     if code is _CODE.DEADLINE_EXCEEDED:
         return _timed_out(attempt)
+    attempt.outage.answered()
+    if "already exists" in text or code is _CODE.ALREADY_EXISTS:
+        return AlreadyExists(text or f"{attempt.collection!r} already exists.")
     if code is _CODE.NOT_FOUND:
         return _not_found(text, attempt)
     if code is _CODE.RESOURCE_EXHAUSTED:
-        return MessageTooLarge(_too_large(text)) if _TOO_LARGE.search(text) else _overloaded(text, attempt, None)
+        return (
+            MessageTooLarge("points", _too_large(text))
+            if _TOO_LARGE.search(text)
+            else _overloaded(text, attempt, None)
+        )
     if code in {_CODE.UNAUTHENTICATED, _CODE.PERMISSION_DENIED}:
         return QdrantRejected(f"Qdrant at {attempt.outage.address} refuses the API key: {text}")
     if code is _CODE.UNIMPLEMENTED:
@@ -166,7 +175,9 @@ def _not_found(text: str, attempt: Attempt) -> ConsoleError:
 
 def _overloaded(text: str, attempt: Attempt, after_s: float | None) -> ConsoleError:
     wait = f"; it asks to wait {after_s:g} s" if after_s else ""
-    return QdrantOverloaded(f"Qdrant limits the rate of {attempt.operation} calls{wait}: {text}", retry_after_s=after_s)
+    return QdrantOverloaded(
+        f"Qdrant limits the rate of {attempt.operation} calls{wait}: {text}", retry_after_s=after_s
+    )
 
 
 def _too_large(text: str) -> str:

@@ -1,0 +1,369 @@
+"""Reading points: by id, page by page, counted, and which values a field has.
+
+A payload nested deeper than 32 levels makes the whole answer unreadable for a client. The page is then halved until
+the one point is found, and shown as UnreadablePoint among the others.
+"""
+
+import base64
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from qdrant_client import grpc as pb
+
+from collections_admin.errors import InvalidInput, QdrantRejected
+from collections_admin.qdrant.calls import Answer, call
+from collections_admin.qdrant.client import LaneName
+from collections_admin.qdrant.errors import MessageTooLarge, UnreadableAnswer
+from collections_admin.qdrant.filters import And, Filter, HasId, Not, filter_message
+from collections_admin.qdrant.values import (
+    Payload,
+    PointId,
+    id_message,
+    read_id,
+    read_payload,
+    read_vectors,
+)
+
+PAGE_BYTES = 2 * 1024 * 1024
+MAX_PAGE = 1000
+MAX_FACETS = 1000
+MAX_TIES = 2000
+REASON = "The payload is nested too deeply to be read."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """`id` is a UUID as text or an int; `vector` only where asked for (a dict for named vectors)."""
+
+    id: PointId
+    payload: Payload
+    vector: Any = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnreadablePoint:
+    id: PointId
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """`next_cursor` is opaque text for the next call, None at the end. A page may be shorter than its limit."""
+
+    points: tuple[Point | UnreadablePoint, ...]
+    next_cursor: str | None
+    server_s: float
+    total_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FacetValue:
+    value: str | int | bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderBy:
+    """Needs a payload index on `key` (integer, float or datetime); points without the field are left out."""
+
+    key: str
+    direction: Literal["asc", "desc"] = "asc"
+
+
+async def retrieve(
+    collection: str,
+    ids: Sequence[PointId],
+    *,
+    with_vectors: bool = False,
+    fields: Sequence[str] | None = None,
+    lane: LaneName = "interactive",
+) -> list[Point | UnreadablePoint]:
+    """Those of the ids that exist, in the order asked. `fields` limits the payload, () leaves it out."""
+    if not ids:
+        return []
+    request = pb.GetPoints(
+        collection_name=collection,
+        ids=[id_message(point_id) for point_id in ids],
+        with_payload=payload_selector(fields),
+        with_vectors=pb.WithVectorsSelector(enable=with_vectors),
+    )
+    try:
+        answer = await _read("retrieve", collection, "Get", request, lane)
+    except (UnreadableAnswer, MessageTooLarge) as error:
+        return await _halved(collection, ids, with_vectors, fields, lane, error)
+    found = {point.id: point for point in map(_point, answer.message.result)}
+    return [found[point_id] for message in request.ids if (point_id := read_id(message)) in found]
+
+
+async def _halved(
+    collection: str,
+    ids: Sequence[PointId],
+    with_vectors: bool,  # noqa: FBT001 - passed on from the keyword of the public function
+    fields: Sequence[str] | None,
+    lane: LaneName,
+    error: Exception,
+) -> list[Point | UnreadablePoint]:
+    if len(ids) == 1:
+        reason = error.message if isinstance(error, MessageTooLarge) else REASON
+        return [UnreadablePoint(id=read_id(id_message(ids[0])), reason=reason)]
+    half = len(ids) // 2
+    first = await retrieve(collection, ids[:half], with_vectors=with_vectors, fields=fields, lane=lane)
+    return first + await retrieve(collection, ids[half:], with_vectors=with_vectors, fields=fields, lane=lane)
+
+
+async def count(
+    collection: str, condition: Filter | None = None, *, exact: bool = True, lane: LaneName = "interactive"
+) -> int:
+    request = pb.CountPoints(collection_name=collection, filter=_filter(condition), exact=exact)
+    answer = await _read("count", collection, "Count", request, lane)
+    return answer.message.result.count
+
+
+async def facet(
+    collection: str,
+    key: str,
+    condition: Filter | None = None,
+    *,
+    limit: int = 20,
+    exact: bool = False,
+    lane: LaneName = "interactive",
+) -> list[FacetValue]:
+    """The most frequent values of an indexed keyword, integer or bool field. Raises QdrantRejected without index."""
+    request = pb.FacetCounts(
+        collection_name=collection,
+        key=key,
+        filter=_filter(condition),
+        limit=_checked("limit", limit, 1, MAX_FACETS),
+        exact=exact,
+    )
+    answer = await _read("facet", collection, "Facet", request, lane)
+    return [
+        FacetValue(value=getattr(hit.value, hit.value.WhichOneof("variant")), count=hit.count)
+        for hit in answer.message.hits
+        if hit.value.WhichOneof("variant")
+    ]
+
+
+# ---- pages
+
+
+async def scroll(
+    collection: str,
+    condition: Filter | None = None,
+    *,
+    limit: int = 50,
+    cursor: str | None = None,
+    order_by: OrderBy | None = None,
+    fields: Sequence[str] | None = None,
+    with_vectors: bool = False,
+    lane: LaneName = "interactive",
+) -> Page:
+    """One page, by id or in the order of a field, starting at the cursor of the page before.
+
+    The page is cut to about PAGE_BYTES, judged by what points of this collection weighed so far. Raises
+    InvalidInput for a limit or a cursor that is none.
+    """
+    size = _checked("limit", limit, 1, MAX_PAGE)
+    request = pb.ScrollPoints(
+        collection_name=collection,
+        with_payload=payload_selector(fields),
+        with_vectors=pb.WithVectorsSelector(enable=with_vectors),
+    )
+    start = _start(request, condition, cursor, order_by)
+    weight = _weights.setdefault(_Weights.key(collection, fields, with_vectors=with_vectors))
+    request.limit = max(1, min(size, weight.rows_per_page()))
+    answer, points = await _scroll_page(request, lane, fields, with_vectors=with_vectors)
+    weight.saw(answer.message, len(points))
+    return Page(
+        points=tuple(points),
+        next_cursor=_next_cursor(answer.message, request.limit, order_by, start),
+        server_s=answer.server_s or 0.0,
+        total_s=answer.total_s,
+    )
+
+
+async def _scroll_page(
+    request: pb.ScrollPoints, lane: LaneName, fields: Sequence[str] | None, *, with_vectors: bool
+) -> tuple[Answer, list[Point | UnreadablePoint]]:
+    """The answer and its points; halved while it is larger than a message may be, bisected when unreadable."""
+    while True:
+        try:
+            answer = await _read("scroll", request.collection_name, "Scroll", request, lane)
+            return answer, [_point(row) for row in answer.message.result]
+        except MessageTooLarge:
+            if request.limit == 1:
+                break
+            request.limit //= 2
+        except UnreadableAnswer:
+            break
+    bare = pb.ScrollPoints()
+    bare.CopyFrom(request)
+    bare.with_payload.CopyFrom(pb.WithPayloadSelector(enable=False))
+    bare.with_vectors.CopyFrom(pb.WithVectorsSelector(enable=False))
+    answer = await _read_or_reject("scroll", request.collection_name, "Scroll", bare, lane)
+    ids = [read_id(row.id) for row in answer.message.result]
+    return answer, await retrieve(
+        request.collection_name, ids, with_vectors=with_vectors, fields=fields, lane=lane
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _OrderedStart:
+    """Where an ordered page goes on: at this value, without the points that had it and were shown."""
+
+    value: int | float | None = None
+    shown: tuple[PointId, ...] = ()
+
+
+def _start(
+    request: pb.ScrollPoints, condition: Filter | None, cursor: str | None, order_by: OrderBy | None
+) -> _OrderedStart:
+    if order_by is None:
+        if cursor:
+            request.offset.CopyFrom(_cursor_id(cursor))
+        if condition is not None:
+            request.filter.CopyFrom(filter_message(condition))
+        return _OrderedStart()
+    start = _ordered_cursor(cursor) if cursor else _OrderedStart()
+    request.order_by.key = order_by.key
+    request.order_by.direction = pb.Direction.Desc if order_by.direction == "desc" else pb.Direction.Asc
+    if isinstance(start.value, int):
+        request.order_by.start_from.integer = start.value
+    elif start.value is not None:
+        request.order_by.start_from.float = start.value
+    rest = And(condition, Not(HasId(start.shown)) if start.shown else None)
+    if rest.conditions:
+        request.filter.CopyFrom(filter_message(rest))
+    return start
+
+
+def _next_cursor(
+    answer: pb.ScrollResponse, limit: int, order_by: OrderBy | None, start: _OrderedStart
+) -> str | None:
+    if order_by is None:
+        return str(read_id(answer.next_page_offset)) if answer.HasField("next_page_offset") else None
+    rows = answer.result
+    if len(rows) < limit:
+        return None
+    last = _order_value(rows[-1])
+    shown = tuple(read_id(row.id) for row in rows if _order_value(row) == last)
+    if last == start.value:
+        shown = start.shown + shown
+    if len(shown) > MAX_TIES:
+        raise InvalidInput("order_by", f"More than {MAX_TIES} points share one value of {order_by.key!r}.")
+    return base64.urlsafe_b64encode(json.dumps([last, shown]).encode()).decode()
+
+
+def _order_value(row: pb.RetrievedPoint) -> int | float:
+    kind = row.order_value.WhichOneof("variant")
+    if kind is None:
+        raise QdrantRejected("Qdrant answered an ordered page without order values.")
+    return getattr(row.order_value, kind)
+
+
+def _cursor_id(cursor: str) -> pb.PointId:
+    try:
+        return id_message(cursor)
+    except InvalidInput as error:
+        raise InvalidInput(
+            "cursor", "This link to the next page is damaged; start from the first page."
+        ) from error
+
+
+def _ordered_cursor(cursor: str) -> _OrderedStart:
+    try:
+        value, shown = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        start = _OrderedStart(value, tuple(shown))
+        _OrderedStart(float(value), tuple(map(id_message, shown)))
+    except (ValueError, TypeError, RecursionError, OverflowError, InvalidInput) as error:
+        raise InvalidInput(
+            "cursor", "This link to the next page is damaged; start from the first page."
+        ) from error
+    return start
+
+
+@dataclass(slots=True)
+class _Weight:
+    """A moving mean of the bytes per row, so that a page of heavy points stays near PAGE_BYTES."""
+
+    row_bytes: float = 0.0
+
+    def rows_per_page(self) -> int:
+        return int(PAGE_BYTES / self.row_bytes) if self.row_bytes else MAX_PAGE
+
+    def saw(self, answer: pb.ScrollResponse, rows: int) -> None:
+        if rows:
+            seen = answer.ByteSize() / rows
+            self.row_bytes = seen if seen > self.row_bytes else 0.7 * self.row_bytes + 0.3 * seen
+
+
+@dataclass(slots=True)
+class _Weights:
+    """The weights of the shapes of page asked last."""
+
+    known: OrderedDict[tuple[object, ...], _Weight] = field(default_factory=OrderedDict)
+
+    @staticmethod
+    def key(collection: str, fields: Sequence[str] | None, *, with_vectors: bool) -> tuple[object, ...]:
+        return collection, None if fields is None else tuple(fields), with_vectors
+
+    def setdefault(self, key: tuple[object, ...]) -> _Weight:
+        weight = self.known.setdefault(key, _Weight())
+        self.known.move_to_end(key)
+        if len(self.known) > 256:
+            self.known.popitem(last=False)
+        return weight
+
+
+_weights = _Weights()
+
+
+# ---- shared with search.py
+
+
+def payload_selector(fields: Sequence[str] | None) -> pb.WithPayloadSelector:
+    """None: the whole payload; () none of it; else these fields."""
+    if fields is None:
+        return pb.WithPayloadSelector(enable=True)
+    if not fields:
+        return pb.WithPayloadSelector(enable=False)
+    return pb.WithPayloadSelector(include=pb.PayloadIncludeSelector(fields=list(fields)))
+
+
+def _filter(condition: Filter | None) -> pb.Filter | None:
+    return None if condition is None else filter_message(condition)
+
+
+def _checked(name: str, value: int, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidInput(name, f"{name} must be a whole number between {low} and {high}.")
+    return value
+
+
+def _point(row: pb.RetrievedPoint) -> Point:
+    point_id = read_id(row.id)
+    if point_id == "":
+        raise QdrantRejected("Qdrant answered a point without an id.")
+    vector = read_vectors(row.vectors) if row.HasField("vectors") else None
+    return Point(id=point_id, payload=read_payload(row.payload), vector=vector)
+
+
+async def _read(operation: str, collection: str, method: str, request: Any, lane: LaneName) -> Answer:
+    return await call(
+        operation,
+        collection,
+        lambda client, timeout: getattr(client.grpc_points, method)(request, timeout=timeout),
+        lane=lane,
+    )
+
+
+async def _read_or_reject(
+    operation: str, collection: str, method: str, request: Any, lane: LaneName
+) -> Answer:
+    try:
+        return await _read(operation, collection, method, request, lane)
+    except UnreadableAnswer as error:
+        raise QdrantRejected("Qdrant sent an answer that cannot be read.") from error
