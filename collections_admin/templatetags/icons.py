@@ -22,8 +22,7 @@ SHAPES = {
         'r="1.6"/><circle cx="6" cy="11.5" r="1.6"/>'
     ),
     "tenants": (
-        '<path d="M2.5 14V4.5L8 2v12M8 6l5.5 2v6M1.5 14h13M5 6.5v.1M5 9v.1M5 11.5v.1M10.8 10v.1M10.8 '
-        '12v.1"/>'
+        '<path d="M2.5 14V4.5L8 2v12M8 6l5.5 2v6M1.5 14h13M5 6.5v.1M5 9v.1M5 11.5v.1M10.8 10v.1M10.8 12v.1"/>'
     ),
     "screen": '<rect x="2" y="3" width="12" height="8" rx="1.2"/><path d="M6 14h4"/>',
     "sun": (
