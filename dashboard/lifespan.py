@@ -5,7 +5,7 @@ from typing import Any
 
 from collections_admin.embeddings import DEFAULT_MODEL, get_model
 from collections_admin.qdrant.client import close_connections
-from collections_admin.qdrant.health import last_health
+from collections_admin.services import health
 
 logger = logging.getLogger("console.web")
 
@@ -26,6 +26,6 @@ class Lifespan:
         """Load the local model and look at Qdrant once, so that the first visitor does not wait for either."""
         try:
             await get_model(DEFAULT_MODEL).embed_query("warm up")
-            last_health()
+            await health.check()
         except Exception:
             logger.exception("The local embedding model could not be loaded; searches will say so.")

@@ -57,7 +57,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "axes",
-    "rules",
     "dashboard",
     "collections_admin",
 ]
@@ -157,7 +156,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "dashboard.static_files.HashedStaticFiles"},
 }
 # The ASGI wrapper caps whole bodies; this caps what Django keeps in memory of one that is not a file.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 9 * 1024 * 1024  # a pasted text of the greatest length
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
