@@ -61,7 +61,7 @@ async def call(
 ) -> Answer:
     """Await `send(client, seconds left)` within the deadline of the lane, waiting for a slot included.
 
-    Raises ConsoleError only (see errors.py), and UnreadableAnswer when the answer cannot be decoded.
+    Raises ConsoleError only (see errors.py), besides CancelledError.
     """
     started, outcome, server_s = perf_counter(), "ok", None
     connection = current_connection()
@@ -81,9 +81,6 @@ async def call(
         return Answer(message, perf_counter() - started, server_s)
     except asyncio.CancelledError:
         outcome = "cancelled"
-        raise
-    except UnreadableAnswer:
-        outcome = "rejected"
         raise
     except Exception as error:
         ours = translate(error, attempt)
@@ -119,8 +116,8 @@ async def _send_with_retries(connection: Connection, asked: _Call, lane: LaneNam
 def _pause_before_retry(error: Exception, attempt: Attempt, failures: int) -> float | None:
     """Seconds to wait before the same call again, None when it is not to be repeated.
 
-    A rate-limited call was not carried out, so a write may be repeated then; after UNAVAILABLE only a read is,
-    and not while Qdrant is known to be down: that would only make the page wait.
+    A rate-limited call was not carried out, so a write may be repeated then; after UNAVAILABLE only a read
+    is, and not while Qdrant is known to be down: that would only make the page wait.
     """
     if (asked_to_wait := retry_after_s(error)) is not None:
         return asked_to_wait if failures <= RATE_RETRIES else None
@@ -135,7 +132,7 @@ def _pause_before_retry(error: Exception, attempt: Attempt, failures: int) -> fl
 
 
 async def _send_once(asked: _Call) -> Any:
-    """One RPC. A caller that is cancelled (the browser left) lets it end: reset streams make Qdrant hang up."""
+    """One RPC. A cancelled caller (the browser left) lets it end: many reset streams make Qdrant hang up."""
     await asked.lane.slots.acquire()
     try:
         sent = asyncio.ensure_future(asked.send(asked.lane.client, max(0.001, asked.remaining_s())))

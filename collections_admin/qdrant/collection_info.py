@@ -42,7 +42,7 @@ class VectorConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CollectionInfo:
-    """`points` and `indexed_vectors` are Qdrant's approximations; `points_exact` is counted, None if not asked."""
+    """`points` and `indexed_vectors` are approximate; `points_exact` is counted, None if not asked for."""
 
     name: str
     status: str

@@ -1,6 +1,7 @@
 """How a collection of ours is set up: vectors, HNSW, quantisation, disk, strict mode, payload indexes."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from qdrant_client import grpc as pb
@@ -27,7 +28,7 @@ class StrictMode:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CollectionSpec:
-    """Raises InvalidInput naming the field. `on_disk_*` trades memory for time; HNSW None takes Qdrant's default."""
+    """Raises InvalidInput naming the field. `on_disk_*` trades memory for time; HNSW None: as the server."""
 
     vector_size: int
     distance: Distance = "Cosine"
@@ -60,16 +61,16 @@ def _check_choice(field: str, value: object, choices: set[str]) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PayloadIndex:
-    """`filters_search` says whether vector searches are filtered by the field: only then is it worth HNSW links."""
+    """`filters_search`: vector searches are filtered by the field, so it is worth links in the HNSW graph."""
 
     field: str
     type: IndexType
     filters_search: bool = False
 
 
-# No field is a Qdrant "tenant": a collection holds one tenant's table, and documents of some tens of chunks are found
-# by their index alone. The text index on `content` makes text match possible under strict mode and takes it from
-# about 1 s to 1 ms at 100,000 chunks; it costs memory in proportion to the text, so nothing else is built on it.
+# No field is a Qdrant "tenant": a collection holds one tenant's table, and documents of some tens of chunks
+# are found by their index alone. The text index on `content` makes text match possible under strict mode and
+# takes it from about 1 s to 1 ms at 100,000 chunks; it costs memory as the text grows, so it is the only one.
 PAYLOAD_INDEXES: tuple[PayloadIndex, ...] = (
     PayloadIndex(field="tenant_id", type="integer"),
     PayloadIndex(field="table_name", type="keyword"),
@@ -149,31 +150,29 @@ def _strict_mode(strict: StrictMode | None) -> pb.StrictModeConfig | None:
     return pb.StrictModeConfig(enabled=True, **limits)
 
 
+_INDEX_PARAMS = {
+    "keyword": pb.KeywordIndexParams,
+    "integer": partial(pb.IntegerIndexParams, lookup=True, range=True),
+    "float": pb.FloatIndexParams,
+    "datetime": pb.DatetimeIndexParams,
+    "bool": pb.BoolIndexParams,
+    "uuid": pb.UuidIndexParams,
+    "text": partial(
+        pb.TextIndexParams,
+        tokenizer=pb.TokenizerType.Word,
+        lowercase=True,
+        min_token_len=2,
+        max_token_len=40,
+    ),
+}
+
+
 def index_message(collection: str, index: PayloadIndex) -> pb.CreateFieldIndexCollection:
+    params = _INDEX_PARAMS[index.type](enable_hnsw=index.filters_search)
     return pb.CreateFieldIndexCollection(
         collection_name=collection,
         wait=True,
         field_name=index.field,
         field_type=pb.FieldType.Value(f"FieldType{index.type.capitalize()}"),
-        field_index_params=pb.PayloadIndexParams(**{f"{index.type}_index_params": _index_params(index)}),
-    )
-
-
-def _index_params(index: PayloadIndex) -> object:
-    links = index.filters_search
-    match index.type:
-        case "keyword":
-            return pb.KeywordIndexParams(enable_hnsw=links)
-        case "integer":
-            return pb.IntegerIndexParams(lookup=True, range=True, enable_hnsw=links)
-        case "float":
-            return pb.FloatIndexParams(enable_hnsw=links)
-        case "datetime":
-            return pb.DatetimeIndexParams(enable_hnsw=links)
-        case "bool":
-            return pb.BoolIndexParams(enable_hnsw=links)
-        case "uuid":
-            return pb.UuidIndexParams(enable_hnsw=links)
-    return pb.TextIndexParams(
-        tokenizer=pb.TokenizerType.Word, lowercase=True, min_token_len=2, max_token_len=40, enable_hnsw=links
+        field_index_params=pb.PayloadIndexParams(**{f"{index.type}_index_params": params}),
     )

@@ -1,7 +1,7 @@
 """Collections, aliases and payload indexes.
 
-Traps behind the code: `CreateAlias` moves an existing alias without a word; alias actions are saved one by one, so a
-switch is one action; deleting a collection drops its aliases; `points_count` is approximate.
+Traps behind the code: `CreateAlias` moves an existing alias without a word; alias actions are saved one by
+one, so a switch is one action; deleting a collection drops its aliases; `points_count` is approximate.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from collections_admin.qdrant.collection_spec import (
     index_message,
     update_message,
 )
-from collections_admin.qdrant.errors import AlreadyExists, CollectionMissing, UnreadableAnswer
+from collections_admin.qdrant.errors import AlreadyExists, CollectionMissing
 from collections_admin.qdrant.reading import count
 
 ADMIN_DEADLINE_S = 60.0  # a server with hundreds of collections takes long to create one more
@@ -79,8 +79,8 @@ async def update_collection(name: str, *, spec: CollectionSpec) -> None:
 async def delete_collection(name: str, *, aliases: Collection[str] = ()) -> bool:
     """Delete a physical collection together with `aliases`. False when there was none.
 
-    Raises Conflict when the name is an alias, or when another alias points to the collection: Qdrant would drop
-    that alias without a word.
+    Raises Conflict when the name is an alias, or when another alias points to the collection: Qdrant would
+    drop that alias without a word.
     """
     pointing = await list_aliases(lane="bulk")
     if name in pointing:
@@ -102,8 +102,8 @@ async def delete_collection(name: str, *, aliases: Collection[str] = ()) -> bool
 async def switch_alias(alias: str, to: str) -> str | None:
     """Point an alias at a collection, in one step for readers. Returns where it pointed before.
 
-    Raises CollectionMissing, Conflict (a collection has the alias's name), QdrantRejected when reading back shows
-    another target.
+    Raises CollectionMissing, Conflict (a collection has the alias's name), QdrantRejected when reading back
+    shows another target.
     """
     before = (await list_aliases(lane="bulk")).get(alias)
     if before == to:
@@ -143,28 +143,32 @@ async def ensure_collection(
 ) -> EnsureResult:
     """Create what is missing of collection, alias and indexes. May run any number of times at once, anywhere.
 
-    Raises Conflict when the collection has other vectors, or the alias points elsewhere or is a collection's name;
-    an alias is never moved here. Two processes that ensure one alias for two collections at the same moment are
-    not told apart by Qdrant: the registry must see to that.
+    Raises Conflict when the collection has other vectors, or the alias points elsewhere or is a collection's
+    name; an alias is never moved here. Two processes that ensure one alias for two collections at the same
+    moment are not told apart by Qdrant: the registry must see to that.
     """
     async with current_connection().lock(f"ensure {physical}"):
-        if alias is not None:
-            await _check_alias(alias, physical)
-        created = await _create_if_missing(physical, spec)
-        info = await _info(physical, "bulk")
+        alias_missing = alias is not None and not await _points_to(alias, physical)
+        created, info = await _create_if_missing(physical, spec)
         _check_same_vectors(physical, info.vectors, spec)
         indexes, differing = await _ensure_indexes(physical, info, payload_indexes)
-        alias_created = alias is not None and await _ensure_alias(alias, physical)
+        if alias_missing:
+            await switch_alias(alias, physical)
     return EnsureResult(
-        created=created, alias_created=alias_created, indexes_created=indexes, indexes_differing=differing
+        created=created, alias_created=alias_missing, indexes_created=indexes, indexes_differing=differing
     )
 
 
-async def _create_if_missing(physical: str, spec: CollectionSpec) -> bool:
-    request = pb.CollectionExistsRequest(collection_name=physical)
-    answer = await _admin("collection_exists", physical, "CollectionExists", request, lane="bulk")
-    if answer.message.result.exists:
-        return False
+async def _create_if_missing(physical: str, spec: CollectionSpec) -> tuple[bool, CollectionInfo]:
+    try:
+        return False, await _info(physical, "bulk")
+    except CollectionMissing:
+        created = await _create_or_find(physical, spec)
+    return created, await _info(physical, "bulk")
+
+
+async def _create_or_find(physical: str, spec: CollectionSpec) -> bool:
+    """False when another process was first."""
     try:
         await create_collection(physical, spec=spec)
     except AlreadyExists:
@@ -196,21 +200,14 @@ async def create_payload_index(collection: str, index: PayloadIndex) -> None:
     )
 
 
-async def _check_alias(alias: str, physical: str) -> bool:
-    """True when the alias points to `physical` already, False when it is free; Conflict otherwise."""
+async def _points_to(alias: str, physical: str) -> bool:
+    """False when the alias is free; Conflict when it points elsewhere."""
     target = (await list_aliases(lane="bulk")).get(alias)
     if target is not None and target != physical:
         raise Conflict(
             f"The alias {alias!r} points to {target!r}, not to {physical!r}; it was left as it is."
         )
     return target == physical
-
-
-async def _ensure_alias(alias: str, physical: str) -> bool:
-    if await _check_alias(alias, physical):
-        return False
-    await switch_alias(alias, physical)
-    return True
 
 
 def _check_same_vectors(name: str, vectors: Sequence[VectorConfig], spec: CollectionSpec) -> None:
@@ -275,14 +272,11 @@ async def _admin(
     lane: LaneName = "interactive",
     is_write: bool = False,
 ) -> Answer:
-    try:
-        return await call(
-            operation,
-            name,
-            lambda client, timeout: getattr(client.grpc_collections, method)(request, timeout=timeout),
-            lane=lane,
-            deadline_s=ADMIN_DEADLINE_S if lane == "bulk" else None,
-            is_write=is_write,
-        )
-    except UnreadableAnswer as error:
-        raise QdrantRejected(f"Qdrant sent an answer to {operation} that cannot be read.") from error
+    return await call(
+        operation,
+        name,
+        lambda client, timeout: getattr(client.grpc_collections, method)(request, timeout=timeout),
+        lane=lane,
+        deadline_s=ADMIN_DEADLINE_S if lane == "bulk" else None,
+        is_write=is_write,
+    )

@@ -61,8 +61,9 @@ class MessageTooLarge(TooLarge):
     pass
 
 
-class UnreadableAnswer(Exception):
-    """Inside this package only: the answer could not be decoded (a payload nested too deep, or garbage)."""
+class UnreadableAnswer(QdrantRejected):
+    def __init__(self) -> None:
+        super().__init__("Qdrant sent an answer that cannot be read.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,12 +87,21 @@ OUTCOMES: tuple[tuple[type[ConsoleError], str], ...] = (
     (TooLarge, "too_large"),
 )
 _TOO_LARGE = re.compile(
-    r"larger than max|message (?:length|size)|too large|exceeds? .*limit of \d+ bytes", re.I
+    r"larger than max|message (?:length|size)|too large|exceeds? .*limit of \d+ bytes", re.IGNORECASE
 )
 _DEAD_LOOP = re.compile(
-    r"loop is closed|attached to a different loop|channel is closed|client was closed", re.I
+    r"loop is closed|attached to a different loop|channel is closed|client was closed", re.IGNORECASE
 )
 _CODE = grpc.StatusCode
+_FAILURE = "Qdrant at {0.outage.address} failed during {0.operation}"
+_REFUSALS = dict.fromkeys(
+    (_CODE.INVALID_ARGUMENT, _CODE.FAILED_PRECONDITION, _CODE.OUT_OF_RANGE),
+    "Qdrant refused the {0.operation} call",
+) | {
+    _CODE.UNAUTHENTICATED: "Qdrant at {0.outage.address} refuses the API key",
+    _CODE.PERMISSION_DENIED: "Qdrant at {0.outage.address} refuses the API key",
+    _CODE.UNIMPLEMENTED: "This Qdrant cannot do {0.operation}",
+}
 
 
 def outcome_of(error: ConsoleError) -> str:
@@ -114,19 +124,20 @@ def retry_after_s(error: BaseException) -> float | None:
 
 def translate(error: BaseException, attempt: Attempt) -> ConsoleError:
     """The error of ours for whatever a call raised; never raises itself."""
-    if isinstance(error, ConsoleError):
-        return error
-    if isinstance(error, grpc.aio.AioRpcError):
-        return _from_status(error.code(), _clean(error.details() or ""), attempt)
-    if isinstance(error, ResourceExhaustedResponse):
-        return _overloaded(_clean(str(error)), attempt, retry_after_s(error))
-    if isinstance(error, TimeoutError):
-        return _timed_out(attempt)
-    if isinstance(error, UnreadableAnswer):
-        return QdrantRejected(f"Qdrant at {attempt.outage.address} sent an answer that cannot be read.")
-    if isinstance(error, OSError) or is_from_dead_loop(error):
-        return _unavailable(attempt, str(error))
-    return QdrantRejected(f"The {attempt.operation} call to Qdrant failed: {_clean(str(error))}")
+    match error:
+        case ConsoleError():
+            ours = error
+        case grpc.aio.AioRpcError():
+            ours = _from_status(error.code(), _clean(error.details() or ""), attempt)
+        case ResourceExhaustedResponse():
+            ours = _overloaded(_clean(str(error)), attempt, retry_after_s(error))
+        case TimeoutError():
+            ours = _timed_out(attempt)
+        case _ if isinstance(error, OSError) or is_from_dead_loop(error):
+            ours = _unavailable(attempt, str(error))
+        case _:
+            ours = QdrantRejected(f"The {attempt.operation} call to Qdrant failed: {_clean(str(error))}")
+    return ours
 
 
 def _from_status(code: grpc.StatusCode, text: str, attempt: Attempt) -> ConsoleError:
@@ -135,23 +146,13 @@ def _from_status(code: grpc.StatusCode, text: str, attempt: Attempt) -> ConsoleE
     if code is _CODE.DEADLINE_EXCEEDED:
         return _timed_out(attempt)
     attempt.outage.answered()
-    if "already exists" in text or code is _CODE.ALREADY_EXISTS:
+    if code is _CODE.ALREADY_EXISTS or "already exists" in text:
         return AlreadyExists(text or f"{attempt.collection!r} already exists.")
     if code is _CODE.NOT_FOUND:
         return _not_found(text, attempt)
     if code is _CODE.RESOURCE_EXHAUSTED:
-        return (
-            MessageTooLarge("points", _too_large(text))
-            if _TOO_LARGE.search(text)
-            else _overloaded(text, attempt, None)
-        )
-    if code in {_CODE.UNAUTHENTICATED, _CODE.PERMISSION_DENIED}:
-        return QdrantRejected(f"Qdrant at {attempt.outage.address} refuses the API key: {text}")
-    if code is _CODE.UNIMPLEMENTED:
-        return QdrantRejected(f"This Qdrant cannot do {attempt.operation}: {text}")
-    if code in {_CODE.INVALID_ARGUMENT, _CODE.FAILED_PRECONDITION, _CODE.OUT_OF_RANGE}:
-        return QdrantRejected(f"Qdrant refused the {attempt.operation} call: {text}")
-    return QdrantRejected(f"Qdrant at {attempt.outage.address} failed during {attempt.operation}: {text}")
+        return _exhausted(text, attempt)
+    return QdrantRejected(f"{_REFUSALS.get(code, _FAILURE).format(attempt)}: {text or code.name}")
 
 
 def _unavailable(attempt: Attempt, text: str) -> ConsoleError:
@@ -173,15 +174,20 @@ def _not_found(text: str, attempt: Attempt) -> ConsoleError:
     return CollectionMissing(attempt.collection)
 
 
+def _exhausted(text: str, attempt: Attempt) -> ConsoleError:
+    """gRPC has one status for "too much at once" and "too often"."""
+    if _TOO_LARGE.search(text):
+        return MessageTooLarge(
+            "points", f"The data is larger than one message to or from Qdrant may be: {text}"
+        )
+    return _overloaded(text, attempt, None)
+
+
 def _overloaded(text: str, attempt: Attempt, after_s: float | None) -> ConsoleError:
     wait = f"; it asks to wait {after_s:g} s" if after_s else ""
     return QdrantOverloaded(
         f"Qdrant limits the rate of {attempt.operation} calls{wait}: {text}", retry_after_s=after_s
     )
-
-
-def _too_large(text: str) -> str:
-    return f"The data is larger than one message to or from Qdrant may be: {text}"
 
 
 def _clean(text: str) -> str:

@@ -62,7 +62,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class TextMatch:
-    """`all` words, `any` word, or the `phrase`. Without a text index Qdrant looks for the text as a substring."""
+    """`all` words, `any` word, or the `phrase`. Without a text index Qdrant looks for the text as it is."""
 
     key: str
     text: str

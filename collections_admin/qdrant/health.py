@@ -12,7 +12,6 @@ from qdrant_client.common.version_check import is_compatible
 from collections_admin.errors import ConsoleError
 from collections_admin.qdrant.calls import call
 from collections_admin.qdrant.client import current_connection
-from collections_admin.qdrant.errors import UnreadableAnswer
 
 DEADLINE_S = 2.0
 FIRST_LOOK_S = 0.1
@@ -20,7 +19,7 @@ FIRST_LOOK_S = 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """`message` says what is wrong, empty when nothing is; `skew` is the banner for a version too far from ours.
+    """`message` says what is wrong, empty when nothing is; `skew` is the banner for a version too far away.
 
     `since` is the start of the outage, None while Qdrant answers; `ok` is None before the first answer.
     """
@@ -41,8 +40,8 @@ async def check_health() -> Health:
     address = connection.config.address
     try:
         answer = await call("health", "", lambda client, _: client.info(), deadline_s=DEADLINE_S)
-    except (ConsoleError, UnreadableAnswer) as error:
-        return _health(address, ok=False, message=str(error) or "Qdrant sent an answer that cannot be read.")
+    except ConsoleError as error:
+        return _health(address, ok=False, message=error.message)
     served = answer.message.version
     return _health(address, ok=True, version=served, round_trip_ms=answer.total_s * 1000, skew=_skew(served))
 

@@ -1,4 +1,4 @@
-"""Since when a Qdrant does not answer, so that a notice can name the time. Shared by all loops of a process."""
+"""Since when a Qdrant does not answer, so that a notice can name the time. One per process and address."""
 
 import logging
 from dataclasses import dataclass

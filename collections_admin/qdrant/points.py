@@ -1,12 +1,12 @@
 """Writing points. Every write can be repeated: a timed-out or cancelled one may have been applied.
 
-Qdrant answers a write that it has not finished in time with an ordinary `wait_timeout`, not with an error. Anything
-but `completed` is therefore read back, and WriteUnknown is raised when the data is not there.
+Qdrant answers a write that it has not finished in time with an ordinary `wait_timeout`, not with an error.
+Anything but `completed` is therefore read back, and WriteUnknown is raised when the data is not there.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,8 @@ POINT_BYTES = 16 * 1024 * 1024
 IDS_PER_REQUEST = 1000
 BUILT_PER_TICK = 64  # points turned into messages before other tasks get their turn
 READ_BACK_PAUSES_S = (0.1, 0.4, 1.5)
+
+ReadBack = Callable[[], Awaitable[bool]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,9 +71,9 @@ async def upsert_points(
 ) -> WriteResult:
     """Insert or replace points, in requests of at most BATCH_BYTES. Nothing to write: an empty result.
 
-    `only_newer_rev` leaves a stored point alone unless its payload's `rev` is missing or lower than the new one.
-    Raises InvalidInput with the path of a value that cannot be stored (before anything is sent), MessageTooLarge,
-    WriteUnknown, and what every call may raise.
+    `only_newer_rev` leaves a stored point alone unless its payload's `rev` is missing or lower than the new
+    one. Raises InvalidInput with the path of a value that cannot be stored (before anything is sent),
+    MessageTooLarge, WriteUnknown, and what every call may raise.
     """
     messages = await _point_messages(points)
     result = WriteResult()
@@ -140,7 +142,7 @@ async def _upsert(
         return all(_is_stored(point, stored, guarded=guard is not None) for point in batch)
 
     try:
-        return await _write("upsert", collection, "Upsert", request, len(batch), applied, lane=lane)
+        return await _write("upsert", "Upsert", request, points=len(batch), applied=applied, lane=lane)
     except MessageTooLarge:
         if len(batch) == 1:
             raise
@@ -159,7 +161,8 @@ def _is_stored(point: pb.PointStruct, stored: Mapping[PointId, Payload], *, guar
     wanted = read_payload(point.payload)
     if payload is None:
         return False
-    return payload == wanted or (guarded and payload.get("rev", -1) >= wanted["rev"])
+    rev = payload.get("rev")
+    return payload == wanted or (guarded and isinstance(rev, int) and rev >= wanted["rev"])
 
 
 async def delete_points(
@@ -174,7 +177,7 @@ async def delete_points(
         async def applied(part: Sequence[PointId] = part) -> bool:
             return not await retrieve(collection, part, fields=(), lane=lane)
 
-        result += await _write("delete", collection, "Delete", request, len(part), applied, lane=lane)
+        result += await _write("delete", "Delete", request, points=len(part), applied=applied, lane=lane)
     return result
 
 
@@ -184,7 +187,7 @@ async def delete_by_filter(
     """Delete what matches. For a correct result under concurrent writes delete by ids: Qdrant may also take
     points that were written meanwhile. `points` of the answer is 0: Qdrant does not say how many."""
     request = pb.DeletePoints(collection_name=collection, wait=True, points=_selector(condition))
-    return await _write("delete", collection, "Delete", request, 0, None, lane=lane)
+    return await _write("delete", "Delete", request, points=0, applied=None, lane=lane)
 
 
 async def set_payload(
@@ -197,15 +200,19 @@ async def set_payload(
     """Merge `payload` into the points with these ids or matching this filter; other keys stay."""
     request = pb.SetPayloadPoints(collection_name=collection, wait=True, points_selector=_selector(selected))
     write_payload(request.payload, payload)
+    if _is_empty(selected):
+        return WriteResult()
     if not isinstance(selected, Sequence):
-        return await _write("set_payload", collection, "SetPayload", request, 0, None, lane=lane)
+        return await _write("set_payload", "SetPayload", request, points=0, applied=None, lane=lane)
     wanted = read_payload(request.payload)
 
     async def applied() -> bool:
         stored = await _stored(collection, selected, lane)
         return all(stored_payload.items() >= wanted.items() for stored_payload in stored.values())
 
-    return await _write("set_payload", collection, "SetPayload", request, len(selected), applied, lane=lane)
+    return await _write(
+        "set_payload", "SetPayload", request, points=len(selected), applied=applied, lane=lane
+    )
 
 
 async def delete_payload(
@@ -219,16 +226,22 @@ async def delete_payload(
     request = pb.DeletePayloadPoints(
         collection_name=collection, wait=True, keys=keys, points_selector=_selector(selected)
     )
+    if _is_empty(selected):
+        return WriteResult()
     if not isinstance(selected, Sequence):
-        return await _write("delete_payload", collection, "DeletePayload", request, 0, None, lane=lane)
+        return await _write("delete_payload", "DeletePayload", request, points=0, applied=None, lane=lane)
 
     async def applied() -> bool:
         stored = await _stored(collection, selected, lane)
         return not any(key in payload for payload in stored.values() for key in keys)
 
     return await _write(
-        "delete_payload", collection, "DeletePayload", request, len(selected), applied, lane=lane
+        "delete_payload", "DeletePayload", request, points=len(selected), applied=applied, lane=lane
     )
+
+
+def _is_empty(selected: Sequence[PointId] | Filter) -> bool:
+    return isinstance(selected, Sequence) and not selected
 
 
 def _selector(selected: Sequence[PointId] | Filter) -> pb.PointsSelector:
@@ -240,9 +253,10 @@ def _selector(selected: Sequence[PointId] | Filter) -> pb.PointsSelector:
 
 
 async def _write(
-    operation: str, collection: str, method: str, request: Any, points: int, applied: Any, *, lane: LaneName
+    operation: str, method: str, request: Any, *, points: int, applied: ReadBack | None, lane: LaneName
 ) -> WriteResult:
     """Send one write. `applied()` reads back whether it took effect; None where that cannot be told."""
+    collection = request.collection_name
     answer = await call(
         operation,
         collection,
@@ -267,7 +281,7 @@ async def _write(
     )
 
 
-async def _found_applied(applied: Any) -> bool:
+async def _found_applied(applied: ReadBack) -> bool:
     for pause in READ_BACK_PAUSES_S:
         if await applied():
             return True

@@ -1,7 +1,7 @@
 """Reading points: by id, page by page, counted, and which values a field has.
 
-A payload nested deeper than 32 levels makes the whole answer unreadable for a client. The page is then halved until
-the one point is found, and shown as UnreadablePoint among the others.
+A payload nested deeper than 32 levels makes the whole answer unreadable for a client. The page is then halved
+until the one point is found, and shown as UnreadablePoint among the others.
 """
 
 import base64
@@ -30,7 +30,8 @@ from collections_admin.qdrant.values import (
 PAGE_BYTES = 2 * 1024 * 1024
 MAX_PAGE = 1000
 MAX_FACETS = 1000
-MAX_TIES = 2000
+MAX_TIES = 100  # their ids travel in the cursor, so in a URL
+DAMAGED_CURSOR = "This link to the next page is damaged; start from the first page."
 REASON = "The payload is nested too deeply to be read."
 
 
@@ -51,7 +52,7 @@ class UnreadablePoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """`next_cursor` is opaque text for the next call, None at the end. A page may be shorter than its limit."""
+    """`next_cursor` is opaque text for the next call, None at the end. A page may be shorter than asked."""
 
     points: tuple[Point | UnreadablePoint, ...]
     next_cursor: str | None
@@ -91,27 +92,46 @@ async def retrieve(
         with_vectors=pb.WithVectorsSelector(enable=with_vectors),
     )
     try:
-        answer = await _read("retrieve", collection, "Get", request, lane)
-    except (UnreadableAnswer, MessageTooLarge) as error:
-        return await _halved(collection, ids, with_vectors, fields, lane, error)
+        return await _get(request, lane)
+    except (UnreadableAnswer, MessageTooLarge):
+        present = await _get(_without_data(request), lane)
+    return await _get_bisected(request, [point.id for point in present], lane)
+
+
+async def _get(request: pb.GetPoints, lane: LaneName) -> list[Point]:
+    answer = await _read("retrieve", request.collection_name, "Get", request, lane)
     found = {point.id: point for point in map(_point, answer.message.result)}
     return [found[point_id] for message in request.ids if (point_id := read_id(message)) in found]
 
 
-async def _halved(
-    collection: str,
-    ids: Sequence[PointId],
-    with_vectors: bool,  # noqa: FBT001 - passed on from the keyword of the public function
-    fields: Sequence[str] | None,
-    lane: LaneName,
-    error: Exception,
+async def _get_bisected(
+    request: pb.GetPoints | pb.ScrollPoints, ids: Sequence[PointId], lane: LaneName
 ) -> list[Point | UnreadablePoint]:
-    if len(ids) == 1:
-        reason = error.message if isinstance(error, MessageTooLarge) else REASON
-        return [UnreadablePoint(id=read_id(id_message(ids[0])), reason=reason)]
+    """Get these ids with the selectors of `request`, in halves down to the points that cannot be read."""
+    part = pb.GetPoints(
+        collection_name=request.collection_name,
+        ids=[id_message(point_id) for point_id in ids],
+        with_payload=request.with_payload,
+        with_vectors=request.with_vectors,
+    )
+    try:
+        return await _get(part, lane)
+    except (UnreadableAnswer, MessageTooLarge) as error:
+        if len(ids) == 1:
+            reason = REASON if isinstance(error, UnreadableAnswer) else error.message
+            return [UnreadablePoint(id=ids[0], reason=reason)]
     half = len(ids) // 2
-    first = await retrieve(collection, ids[:half], with_vectors=with_vectors, fields=fields, lane=lane)
-    return first + await retrieve(collection, ids[half:], with_vectors=with_vectors, fields=fields, lane=lane)
+    first = await _get_bisected(request, ids[:half], lane)
+    return first + await _get_bisected(request, ids[half:], lane)
+
+
+def _without_data(request: Any) -> Any:
+    """The same request for ids alone: that answer can always be decoded."""
+    bare = type(request)()
+    bare.CopyFrom(request)
+    bare.with_payload.CopyFrom(pb.WithPayloadSelector(enable=False))
+    bare.with_vectors.CopyFrom(pb.WithVectorsSelector(enable=False))
+    return bare
 
 
 async def count(
@@ -131,7 +151,7 @@ async def facet(
     exact: bool = False,
     lane: LaneName = "interactive",
 ) -> list[FacetValue]:
-    """The most frequent values of an indexed keyword, integer or bool field. Raises QdrantRejected without index."""
+    """The most frequent values of a keyword, integer or bool field; QdrantRejected where it has no index."""
     request = pb.FacetCounts(
         collection_name=collection,
         key=key,
@@ -175,7 +195,7 @@ async def scroll(
     start = _start(request, condition, cursor, order_by)
     weight = _weights.setdefault(_Weights.key(collection, fields, with_vectors=with_vectors))
     request.limit = max(1, min(size, weight.rows_per_page()))
-    answer, points = await _scroll_page(request, lane, fields, with_vectors=with_vectors)
+    answer, points = await _scroll_page(request, lane)
     weight.saw(answer.message, len(points))
     return Page(
         points=tuple(points),
@@ -186,9 +206,9 @@ async def scroll(
 
 
 async def _scroll_page(
-    request: pb.ScrollPoints, lane: LaneName, fields: Sequence[str] | None, *, with_vectors: bool
+    request: pb.ScrollPoints, lane: LaneName
 ) -> tuple[Answer, list[Point | UnreadablePoint]]:
-    """The answer and its points; halved while it is larger than a message may be, bisected when unreadable."""
+    """The answer and its points; halved while larger than a message may be, bisected when unreadable."""
     while True:
         try:
             answer = await _read("scroll", request.collection_name, "Scroll", request, lane)
@@ -199,15 +219,8 @@ async def _scroll_page(
             request.limit //= 2
         except UnreadableAnswer:
             break
-    bare = pb.ScrollPoints()
-    bare.CopyFrom(request)
-    bare.with_payload.CopyFrom(pb.WithPayloadSelector(enable=False))
-    bare.with_vectors.CopyFrom(pb.WithVectorsSelector(enable=False))
-    answer = await _read_or_reject("scroll", request.collection_name, "Scroll", bare, lane)
-    ids = [read_id(row.id) for row in answer.message.result]
-    return answer, await retrieve(
-        request.collection_name, ids, with_vectors=with_vectors, fields=fields, lane=lane
-    )
+    answer = await _read("scroll", request.collection_name, "Scroll", _without_data(request), lane)
+    return answer, await _get_bisected(request, [read_id(row.id) for row in answer.message.result], lane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,12 +371,3 @@ async def _read(operation: str, collection: str, method: str, request: Any, lane
         lambda client, timeout: getattr(client.grpc_points, method)(request, timeout=timeout),
         lane=lane,
     )
-
-
-async def _read_or_reject(
-    operation: str, collection: str, method: str, request: Any, lane: LaneName
-) -> Answer:
-    try:
-        return await _read(operation, collection, method, request, lane)
-    except UnreadableAnswer as error:
-        raise QdrantRejected("Qdrant sent an answer that cannot be read.") from error

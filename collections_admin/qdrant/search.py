@@ -132,10 +132,7 @@ async def _query_apart(
 ) -> SearchResult:
     """Hits first, payloads after them: a payload that cannot be read must not hide the other hits."""
     request.with_payload.CopyFrom(pb.WithPayloadSelector(enable=False))
-    try:
-        answer = await _send(request, lane, deadline_s)
-    except UnreadableAnswer as error:
-        raise QdrantRejected("Qdrant sent an answer that cannot be read.") from error
+    answer = await _send(request, lane, deadline_s)
     bare = [_hit(row) for row in answer.message.result]
     found = {
         point.id: point

@@ -154,7 +154,7 @@ def _read(value: pb.Value) -> Any:
 
 
 def dense_message(vector: Vector, field: str = "vector") -> pb.DenseVector:
-    """Raises InvalidInput for anything but finite numbers. An ndarray is handed over as bytes, 8 times faster."""
+    """Raises InvalidInput for anything but finite numbers. An ndarray goes over as bytes, 8 times faster."""
     try:
         numbers = (
             np.ascontiguousarray(vector, dtype="<f4")
@@ -190,7 +190,7 @@ def vectors_message(vector: Vector | Mapping[str, Vector]) -> pb.Vectors:
 
 
 def read_vectors(message: pb.VectorsOutput) -> Any:
-    """A list of floats, or a dict of them for named vectors; sparse ones as {"indices", "values"}; or None."""
+    """A list of floats, a dict of them for named vectors, {"indices", "values"} for sparse ones, or None."""
     kind = message.WhichOneof("vectors_options")
     if kind == "vector":
         return _read_vector(message.vector)
