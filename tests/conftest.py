@@ -44,12 +44,14 @@ def qdrant_node() -> "Iterator[EdgeNode]":
 async def qdrant(qdrant_node: "EdgeNode") -> "AsyncIterator[EdgeNode]":
     """The running node, without any collection before and after the test."""
     from collections_admin.qdrant.client import close_connections
-    from collections_admin.qdrant.collections import delete_all_for_tests
+    from collections_admin.qdrant.collections import delete_collection, list_aliases, list_collections
 
     if not qdrant_node.is_alive:
         qdrant_node.start()
     yield qdrant_node
-    await delete_all_for_tests()
+    aliases = await list_aliases()
+    for name in await list_collections():
+        await delete_collection(name, aliases=aliases)
     await close_connections()
 
 

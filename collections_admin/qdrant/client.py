@@ -1,8 +1,8 @@
 """The connection to Qdrant: one per process and running event loop, made in that loop when first used.
 
 A connection has two lanes, each an `AsyncQdrantClient` with its own bound on calls in flight: *interactive*
-for pages (short deadline) and *bulk* for jobs (`QDRANT_TIMEOUT`). The client takes the deadline of writes from
-its constructor, and an ingest must not take the slots of a page.
+for pages (short deadline) and *bulk* for jobs (`QDRANT_TIMEOUT`). The client takes the deadline of writes
+from its constructor, and an ingest must not take the slots of a page.
 """
 
 import asyncio

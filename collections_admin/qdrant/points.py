@@ -78,10 +78,14 @@ async def upsert_points(
     messages = await _point_messages(points)
     result = WriteResult()
     for rev, group in _by_rev(messages, points, only_newer_rev=only_newer_rev).items():
-        guard = None if rev is None else filter_message(Or(Range("rev", lt=rev), IsEmpty("rev")))
+        guard = None if rev is None else _rev_guard(rev + 1 if same_rev_too else rev)
         for batch in _batches(group):
             result += await _upsert(collection, batch, wait=wait, guard=guard, lane=lane)
     return result
+
+
+def _rev_guard(below: int) -> pb.Filter:
+    return filter_message(Or(Range("rev", lt=below), IsEmpty("rev")))
 
 
 async def _point_messages(points: Sequence[PointToWrite]) -> list[pb.PointStruct]:
