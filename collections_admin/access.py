@@ -1,7 +1,7 @@
 """Who may do what. The first line of every view is one of these helpers.
 
-A stranger gets the same 404 for a foreign tenant as for a missing one; a reader who writes gets 403; a deactivated tenant
-can be read but not changed (409).
+A stranger gets the same 404 for a foreign tenant as for a missing one; a reader who writes gets 403; a deactivated
+tenant can be read but not changed (409).
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from collections_admin.errors import Conflict, Forbidden, NotFound, SignInNeeded
 from collections_admin.models import Membership, Role, Tenant, User
 from collections_admin.services import health
+from collections_admin.services.audit import record_refusal
 from collections_admin.services.health import Health
 from collections_admin.types import TenantChoice
 
@@ -66,7 +67,8 @@ async def signed_in(request: HttpRequest, *, active: str = "") -> Shell:
     if not user.is_authenticated:
         raise SignInNeeded
     request.user = user
-    request.shell = Shell(user=user, tenants=await _choices(user), active=active)
+    role = SUPERUSER if user.is_superuser else ""
+    request.shell = Shell(user=user, tenants=await _choices(user), role=role, active=active)
     return request.shell
 
 
@@ -81,7 +83,12 @@ async def open_tenant(request: HttpRequest, tenant_id: int, need: Need = Need.RE
     if tenant is None:
         request.shell = Shell(user=user, tenants=tenants, active=active)
         raise NotFound
-    _demand(role, need, tenant)
+    try:
+        _demand(role, need, tenant)
+    except Forbidden:
+        match = request.resolver_match
+        await record_refusal(user, tenant, match.url_name if match else request.method, request.path)
+        raise
     return request.shell
 
 

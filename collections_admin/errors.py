@@ -1,18 +1,18 @@
 """Errors that people can read, each with the HTTP status it is answered with.
 
-    ConsoleError
-    ├── InvalidInput            400  a field and what is wrong with it
-    │   ├── TooLarge            413
-    │   └── UnreadableDocument  400  a file that cannot be parsed
-    ├── SignInNeeded            401
-    ├── Forbidden               403
-    ├── NotFound                404
-    ├── Conflict                409
-    └── Unavailable             503  an outside system does not do its part
-        ├── QdrantUnavailable
-        ├── QdrantTimeout
-        ├── QdrantRejected
-        └── EmbeddingUnavailable
+ConsoleError
+├── InvalidInput            400  a field and what is wrong with it
+│   ├── TooLarge            413
+│   └── UnreadableDocument  400  a file that cannot be parsed
+├── SignInNeeded            401
+├── Forbidden               403
+├── NotFound                404
+├── Conflict                409
+└── Unavailable             503  an outside system does not do its part
+    ├── QdrantUnavailable
+    ├── QdrantTimeout
+    ├── QdrantRejected
+    └── EmbeddingUnavailable
 """
 
 

@@ -11,7 +11,7 @@ logger = logging.getLogger("console.web")
 
 
 class Lifespan:
-    async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
+    async def __call__(self, _scope: dict, receive: Any, send: Any) -> None:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":

@@ -1,4 +1,4 @@
-"""Runs the parts of the console as child processes: prefixes their logs, restarts what dies, stops all of them together."""
+"""Runs the parts of the console as child processes: prefixes their logs, restarts what dies, stops all together."""
 
 import asyncio
 import ctypes

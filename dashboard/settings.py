@@ -1,4 +1,4 @@
-"""Settings of the project. Everything that differs between installations comes from the environment (`.env.example`)."""
+"""Settings of the project. What differs between installations comes from the environment (`.env.example`)."""
 
 from pathlib import Path
 

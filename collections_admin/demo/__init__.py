@@ -1,4 +1,4 @@
-"""Two tenants with real text that every machine has: Python's own reference and the docstrings of its standard library."""
+"""Two tenants with real text that every machine has: Python's reference and the docstrings of its library."""
 
 from collections_admin.demo.load import load
 

@@ -36,21 +36,15 @@ JOB_ACTIONS: dict[str, frozenset[JobAction]] = {
 class Job(models.Model):
     """One unit of work for the workers; rows are changed by `collections_admin.jobs` alone."""
 
-    id = models.UUIDField(
-        primary_key=True, default=uuid.uuid4, editable=False
-    )  # random: tells nothing of others
-    tenant = models.ForeignKey(
-        "collections_admin.Tenant", models.CASCADE, null=True, blank=True, related_name="jobs"
-    )
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)  # random: tells nothing of others
+    tenant = models.ForeignKey("collections_admin.Tenant", models.CASCADE, null=True, blank=True, related_name="jobs")
     collection = models.ForeignKey(
         "collections_admin.TenantCollection", models.SET_NULL, null=True, blank=True, related_name="jobs"
     )
     document = models.ForeignKey(
         "collections_admin.Document", models.SET_NULL, null=True, blank=True, related_name="jobs"
     )
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
-    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     kind = models.CharField(max_length=60)
     subject = models.CharField(max_length=200, blank=True)  # what it is about, for people: a title, a table
     status = models.CharField(max_length=10, choices=JobStatus, default=JobStatus.QUEUED)

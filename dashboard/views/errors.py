@@ -40,7 +40,8 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return error_response(request, 403, "The form was open for too long or came from elsewhere. Reload the page and send it again.")
+    message = "The form was open for too long or came from elsewhere. Reload the page and send it again."
+    return error_response(request, 403, message)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -51,4 +52,5 @@ def server_error(request: HttpRequest, *_: Any) -> HttpResponse:
     """Also reached when a middleware fails, above all the session's when the database is gone."""
     if isinstance(sys.exc_info()[1], DatabaseFault | PoolTimeout):
         return error_response(request, 503, "The database does not answer. Try again in a moment.")
-    return error_response(request, 500, "The error was logged. Try again; if it stays, tell your administrator the time.")
+    message = "The error was logged. Try again; if it stays, tell your administrator the time."
+    return error_response(request, 500, message)

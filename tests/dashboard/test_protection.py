@@ -67,7 +67,9 @@ async def test_only_somebody_with_a_session_may_send_a_large_file() -> None:
     path = "/tenants/1/documents/new/"
     stranger = await Recorder([b"x"]).ask(BodyLimit, http(path, content_length=length))
     member = await Recorder([b"x"]).ask(BodyLimit, http(path, content_length=length, cookie="sessionid=abc"))
-    elsewhere = await Recorder([b"x"]).ask(BodyLimit, http("/tenants/1/search/", content_length=length, cookie="sessionid=a"))
+    elsewhere = await Recorder([b"x"]).ask(
+        BodyLimit, http("/tenants/1/search/", content_length=length, cookie="sessionid=a")
+    )
     assert [asked.sent[0]["status"] for asked in (stranger, member, elsewhere)] == [413, 200, 413]
     assert UPLOAD_BODY_BYTES > limits.MAX_IMPORT_BYTES
 

@@ -1,6 +1,5 @@
 """`manage.py up` as a person meets it: a process, its words, and what it leaves behind."""
 
-import os
 import re
 import signal
 import socket
@@ -13,53 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.consoles import ROOT, Console, environment, free_port
+
 START_S = 90
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def environment(folder: Path, **more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "DJANGO_SETTINGS_MODULE"}}
-    ports = {"LISTEN_PORT": str(free_port()), "EMBEDDED_NODE_PORT": str(free_port())}
-    return kept | {"DATA_DIR": str(folder), "COLUMNS": "200"} | ports | more
-
-
-class Console:
-    """A running `manage.py up`, its lines so far, and ways to wait for more."""
-
-    def __init__(self, env: dict[str, str], *options: str) -> None:
-        self.env = env
-        self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "up", *options],
-            cwd=ROOT,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            bufsize=1,
-        )
-
-    def until(self, text: str) -> str:
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip())
-            if text in line:
-                return line
-        raise AssertionError(f"ended without saying {text!r}:\n" + "\n".join(self.lines))
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        self.lines += self.process.communicate(timeout=60)[0].splitlines()
-        return self.process.returncode
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.env['LISTEN_PORT']}/"
 
 
 @pytest.fixture
@@ -96,7 +51,9 @@ def test_it_starts_serves_restarts_and_stops(tmp_path: Path, consoles: list[Cons
     assert not [child for child in everything if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_a_second_start_shows_no_password_and_a_second_console_is_refused(tmp_path: Path, consoles: list[Console]) -> None:
+def test_a_second_start_shows_no_password_and_a_second_console_is_refused(
+    tmp_path: Path, consoles: list[Console]
+) -> None:
     env = environment(tmp_path)
     first = Console(env)
     consoles.append(first)
@@ -141,7 +98,13 @@ def test_a_port_in_use_ends_with_one_clear_line(tmp_path: Path, variable: str) -
 
 def run_up(env: dict[str, str]) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "manage.py", "up"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=START_S, check=False
+        [sys.executable, "manage.py", "up"],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        check=False,
     )
 
 

@@ -93,9 +93,8 @@ class Command(BaseCommand):
     def _banner(self, password: str) -> None:
         database = settings.DATABASES["default"]
         postgresql = database["ENGINE"].endswith("postgresql")
-        place = (
-            f"PostgreSQL {database.get('HOST') or 'local'}/{database['NAME']}" if postgresql else f"SQLite {database['NAME']}"
-        )
+        server = f"PostgreSQL {database.get('HOST') or 'local'}/{database['NAME']}"
+        place = server if postgresql else f"SQLite {database['NAME']}"
         embedded = f"embedded node at 127.0.0.1:{settings.EMBEDDED_NODE_PORT} (gRPC)"
         qdrant = embedded if settings.EMBEDDED_NODE else settings.QDRANT_URL or settings.QDRANT_HOST
         rows = [
@@ -215,7 +214,8 @@ def _check_port(host: str, port: int, variable: str) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise CommandError(f"{host}:{port} cannot be used ({error.strerror}). Set {variable} to another port.") from None
+            reason = f"{host}:{port} cannot be used ({error.strerror})"
+            raise CommandError(f"{reason}. Set {variable} to another port.") from None
 
 
 def _first_superuser() -> str:
