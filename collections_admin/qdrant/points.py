@@ -67,12 +67,13 @@ async def upsert_points(
     *,
     wait: bool = True,
     only_newer_rev: bool = False,
+    same_rev_too: bool = False,
     lane: LaneName = "bulk",
 ) -> WriteResult:
     """Insert or replace points, in requests of at most BATCH_BYTES. Nothing to write: an empty result.
 
     `only_newer_rev` leaves a stored point alone unless its payload's `rev` is missing or lower than the new
-    one. Raises InvalidInput with the path of a value that cannot be stored (before anything is sent),
+    one; with `same_rev_too` also equal (a repair of the same revision). Raises InvalidInput with the path of a value that cannot be stored (before anything is sent),
     MessageTooLarge, WriteUnknown, and what every call may raise.
     """
     messages = await _point_messages(points)
@@ -169,9 +170,7 @@ def _is_stored(point: pb.PointStruct, stored: Mapping[PointId, Payload], *, guar
     return payload == wanted or (guarded and isinstance(rev, int) and rev >= wanted["rev"])
 
 
-async def delete_points(
-    collection: str, ids: Sequence[PointId], *, lane: LaneName = "interactive"
-) -> WriteResult:
+async def delete_points(collection: str, ids: Sequence[PointId], *, lane: LaneName = "interactive") -> WriteResult:
     """Delete by ids; those that are not there are no error."""
     result = WriteResult()
     for start in range(0, len(ids), IDS_PER_REQUEST):
@@ -185,9 +184,7 @@ async def delete_points(
     return result
 
 
-async def delete_by_filter(
-    collection: str, condition: Filter, *, lane: LaneName = "interactive"
-) -> WriteResult:
+async def delete_by_filter(collection: str, condition: Filter, *, lane: LaneName = "interactive") -> WriteResult:
     """Delete what matches. For a correct result under concurrent writes delete by ids: Qdrant may also take
     points that were written meanwhile. `points` of the answer is 0: Qdrant does not say how many."""
     request = pb.DeletePoints(collection_name=collection, wait=True, points=_selector(condition))
@@ -214,9 +211,7 @@ async def set_payload(
         stored = await _stored(collection, selected, lane)
         return all(stored_payload.items() >= wanted.items() for stored_payload in stored.values())
 
-    return await _write(
-        "set_payload", "SetPayload", request, points=len(selected), applied=applied, lane=lane
-    )
+    return await _write("set_payload", "SetPayload", request, points=len(selected), applied=applied, lane=lane)
 
 
 async def delete_payload(
@@ -239,9 +234,7 @@ async def delete_payload(
         stored = await _stored(collection, selected, lane)
         return not any(key in payload for payload in stored.values() for key in keys)
 
-    return await _write(
-        "delete_payload", "DeletePayload", request, points=len(selected), applied=applied, lane=lane
-    )
+    return await _write("delete_payload", "DeletePayload", request, points=len(selected), applied=applied, lane=lane)
 
 
 def _is_empty(selected: Sequence[PointId] | Filter) -> bool:
@@ -270,9 +263,7 @@ async def _write(
     )
     status = answer.message.result.status
     expected = (
-        {pb.UpdateStatus.Completed}
-        if request.wait
-        else {pb.UpdateStatus.Completed, pb.UpdateStatus.Acknowledged}
+        {pb.UpdateStatus.Completed} if request.wait else {pb.UpdateStatus.Completed, pb.UpdateStatus.Acknowledged}
     )
     done = WriteResult(points=points, requests=1, server_s=answer.server_s or 0.0, total_s=answer.total_s)
     if status in expected:
