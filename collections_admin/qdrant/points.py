@@ -79,14 +79,10 @@ async def upsert_points(
     messages = await _point_messages(points)
     result = WriteResult()
     for rev, group in _by_rev(messages, points, only_newer_rev=only_newer_rev).items():
-        guard = None if rev is None else _rev_guard(rev + 1 if same_rev_too else rev)
+        below = None if rev is None else rev + same_rev_too
         for batch in _batches(group):
-            result += await _upsert(collection, batch, wait=wait, guard=guard, lane=lane)
+            result += await _upsert(collection, batch, wait=wait, below=below, lane=lane)
     return result
-
-
-def _rev_guard(below: int) -> pb.Filter:
-    return filter_message(Or(Range("rev", lt=below), IsEmpty("rev")))
 
 
 async def _point_messages(points: Sequence[PointToWrite]) -> list[pb.PointStruct]:
@@ -138,13 +134,15 @@ def _batches(messages: list[pb.PointStruct]) -> Iterator[list[pb.PointStruct]]:
 
 
 async def _upsert(
-    collection: str, batch: list[pb.PointStruct], *, wait: bool, guard: pb.Filter | None, lane: LaneName
+    collection: str, batch: list[pb.PointStruct], *, wait: bool, below: int | None, lane: LaneName
 ) -> WriteResult:
+    """With `below`, stored points of that rev or a higher one are left alone."""
+    guard = None if below is None else filter_message(Or(Range("rev", lt=below), IsEmpty("rev")))
     request = pb.UpsertPoints(collection_name=collection, wait=wait, points=batch, update_filter=guard)
 
     async def applied() -> bool:
         stored = await _stored(collection, [read_id(point.id) for point in batch], lane)
-        return all(_is_stored(point, stored, guarded=guard is not None) for point in batch)
+        return all(_is_stored(point, stored, below) for point in batch)
 
     try:
         return await _write("upsert", "Upsert", request, points=len(batch), applied=applied, lane=lane)
@@ -152,8 +150,8 @@ async def _upsert(
         if len(batch) == 1:
             raise
     half = len(batch) // 2
-    first = await _upsert(collection, batch[:half], wait=wait, guard=guard, lane=lane)
-    return first + await _upsert(collection, batch[half:], wait=wait, guard=guard, lane=lane)
+    first = await _upsert(collection, batch[:half], wait=wait, below=below, lane=lane)
+    return first + await _upsert(collection, batch[half:], wait=wait, below=below, lane=lane)
 
 
 async def _stored(collection: str, ids: Sequence[PointId], lane: LaneName) -> dict[PointId, Payload]:
@@ -161,13 +159,13 @@ async def _stored(collection: str, ids: Sequence[PointId], lane: LaneName) -> di
     return {point.id: point.payload for point in found if isinstance(point, Point)}
 
 
-def _is_stored(point: pb.PointStruct, stored: Mapping[PointId, Payload], *, guarded: bool) -> bool:
+def _is_stored(point: pb.PointStruct, stored: Mapping[PointId, Payload], below: int | None) -> bool:
     payload = stored.get(read_id(point.id))
     wanted = read_payload(point.payload)
     if payload is None:
         return False
     rev = payload.get("rev")
-    return payload == wanted or (guarded and isinstance(rev, int) and rev >= wanted["rev"])
+    return payload == wanted or (below is not None and isinstance(rev, int) and rev >= below)
 
 
 async def delete_points(collection: str, ids: Sequence[PointId], *, lane: LaneName = "interactive") -> WriteResult:
