@@ -121,12 +121,7 @@ def _pause_before_retry(error: Exception, attempt: Attempt, failures: int) -> fl
     """
     if (asked_to_wait := retry_after_s(error)) is not None:
         return asked_to_wait if failures <= RATE_RETRIES else None
-    if (
-        not is_unavailable(error)
-        or attempt.is_write
-        or failures > READ_RETRIES
-        or attempt.outage.is_established()
-    ):
+    if not is_unavailable(error) or attempt.is_write or failures > READ_RETRIES or attempt.outage.is_established():
         return None
     return random.uniform(0.05, 0.15) * 2**failures  # noqa: S311 - spreads retries, keeps no secret
 

@@ -162,9 +162,7 @@ def current_connection() -> Connection:
 def _connect(loop: asyncio.AbstractEventLoop) -> Connection:
     global _pid  # noqa: PLW0603 - the process that owns grpc's threads
     if _pid not in {None, os.getpid()}:
-        raise RuntimeError(
-            "Qdrant was used before this process was forked; start processes by spawn instead."
-        )
+        raise RuntimeError("Qdrant was used before this process was forked; start processes by spawn instead.")
     _pid = os.getpid()
     _forget_dead_loops()
     previous = _connections.pop(loop, None)

@@ -67,9 +67,7 @@ class CollectionInfo:
     created_at: datetime | None
     aliases: tuple[str, ...] = ()
 
-    def with_names(
-        self, *, name: str, aliases: tuple[str, ...], points_exact: int | None
-    ) -> "CollectionInfo":
+    def with_names(self, *, name: str, aliases: tuple[str, ...], points_exact: int | None) -> "CollectionInfo":
         return replace(self, name=name, aliases=aliases, points_exact=points_exact)
 
 

@@ -192,9 +192,7 @@ async def create_payload_index(collection: str, index: PayloadIndex) -> None:
     await call(
         "create_index",
         collection,
-        lambda client, timeout: client.grpc_points.CreateFieldIndex(
-            index_message(collection, index), timeout=timeout
-        ),
+        lambda client, timeout: client.grpc_points.CreateFieldIndex(index_message(collection, index), timeout=timeout),
         lane="bulk",
         is_write=True,
     )
@@ -204,9 +202,7 @@ async def _points_to(alias: str, physical: str) -> bool:
     """False when the alias is free; Conflict when it points elsewhere."""
     target = (await list_aliases(lane="bulk")).get(alias)
     if target is not None and target != physical:
-        raise Conflict(
-            f"The alias {alias!r} points to {target!r}, not to {physical!r}; it was left as it is."
-        )
+        raise Conflict(f"The alias {alias!r} points to {target!r}, not to {physical!r}; it was left as it is.")
     return target == physical
 
 
@@ -244,9 +240,7 @@ async def collection_info(name: str, *, exact_count: bool = True) -> CollectionI
 
 
 async def _info(name: str, lane: LaneName) -> CollectionInfo:
-    answer = await _admin(
-        "collection_info", name, "Get", pb.GetCollectionInfoRequest(collection_name=name), lane=lane
-    )
+    answer = await _admin("collection_info", name, "Get", pb.GetCollectionInfoRequest(collection_name=name), lane=lane)
     return read_info(name, answer.message.result)
 
 

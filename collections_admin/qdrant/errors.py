@@ -177,17 +177,13 @@ def _not_found(text: str, attempt: Attempt) -> ConsoleError:
 def _exhausted(text: str, attempt: Attempt) -> ConsoleError:
     """gRPC has one status for "too much at once" and "too often"."""
     if _TOO_LARGE.search(text):
-        return MessageTooLarge(
-            "points", f"The data is larger than one message to or from Qdrant may be: {text}"
-        )
+        return MessageTooLarge("points", f"The data is larger than one message to or from Qdrant may be: {text}")
     return _overloaded(text, attempt, None)
 
 
 def _overloaded(text: str, attempt: Attempt, after_s: float | None) -> ConsoleError:
     wait = f"; it asks to wait {after_s:g} s" if after_s else ""
-    return QdrantOverloaded(
-        f"Qdrant limits the rate of {attempt.operation} calls{wait}: {text}", retry_after_s=after_s
-    )
+    return QdrantOverloaded(f"Qdrant limits the rate of {attempt.operation} calls{wait}: {text}", retry_after_s=after_s)
 
 
 def _clean(text: str) -> str:

@@ -179,9 +179,7 @@ def _match_any(key: str, values: tuple[object, ...]) -> pb.Match:
 
 
 def _range(condition: Range) -> pb.FieldCondition:
-    bounds = {
-        name: bound for name in ("gte", "lte", "gt", "lt") if (bound := getattr(condition, name)) is not None
-    }
+    bounds = {name: bound for name in ("gte", "lte", "gt", "lt") if (bound := getattr(condition, name)) is not None}
     if not bounds:
         raise InvalidInput(condition.key, "A range needs at least one bound.")
     if all(isinstance(bound, datetime) for bound in bounds.values()):
@@ -221,9 +219,7 @@ def _key(key: str) -> str:
 
 def _text(key: str, value: object) -> str:
     if not isinstance(value, str):
-        raise InvalidInput(
-            key, f"A filter compares text, numbers, times or true/false, not {type(value).__name__}."
-        )
+        raise InvalidInput(key, f"A filter compares text, numbers, times or true/false, not {type(value).__name__}.")
     if "\0" in value:
         raise InvalidInput(key, "The text contains a NUL character.")
     try:

@@ -72,9 +72,9 @@ async def upsert_points(
 ) -> WriteResult:
     """Insert or replace points, in requests of at most BATCH_BYTES. Nothing to write: an empty result.
 
-    `only_newer_rev` leaves a stored point alone unless its payload's `rev` is missing or lower than the new
-    one; with `same_rev_too` also equal (a repair of the same revision). Raises InvalidInput with the path of a value that cannot be stored (before anything is sent),
-    MessageTooLarge, WriteUnknown, and what every call may raise.
+    `only_newer_rev` leaves a stored point alone unless its payload's `rev` is missing or lower than the new one; with
+    `same_rev_too` also when it is equal (a repair of one revision). Raises InvalidInput with the path of a value that
+    cannot be stored (before anything is sent), MessageTooLarge, WriteUnknown, and what every call may raise.
     """
     messages = await _point_messages(points)
     result = WriteResult()

@@ -205,9 +205,7 @@ async def scroll(
     )
 
 
-async def _scroll_page(
-    request: pb.ScrollPoints, lane: LaneName
-) -> tuple[Answer, list[Point | UnreadablePoint]]:
+async def _scroll_page(request: pb.ScrollPoints, lane: LaneName) -> tuple[Answer, list[Point | UnreadablePoint]]:
     """The answer and its points; halved while larger than a message may be, bisected when unreadable."""
     while True:
         try:
@@ -253,9 +251,7 @@ def _start(
     return start
 
 
-def _next_cursor(
-    answer: pb.ScrollResponse, limit: int, order_by: OrderBy | None, start: _OrderedStart
-) -> str | None:
+def _next_cursor(answer: pb.ScrollResponse, limit: int, order_by: OrderBy | None, start: _OrderedStart) -> str | None:
     if order_by is None:
         return str(read_id(answer.next_page_offset)) if answer.HasField("next_page_offset") else None
     rows = answer.result
@@ -281,9 +277,7 @@ def _cursor_id(cursor: str) -> pb.PointId:
     try:
         return id_message(cursor)
     except InvalidInput as error:
-        raise InvalidInput(
-            "cursor", "This link to the next page is damaged; start from the first page."
-        ) from error
+        raise InvalidInput("cursor", "This link to the next page is damaged; start from the first page.") from error
 
 
 def _ordered_cursor(cursor: str) -> _OrderedStart:
@@ -292,9 +286,7 @@ def _ordered_cursor(cursor: str) -> _OrderedStart:
         start = _OrderedStart(value, tuple(shown))
         _OrderedStart(float(value), tuple(map(id_message, shown)))
     except (ValueError, TypeError, RecursionError, OverflowError, InvalidInput) as error:
-        raise InvalidInput(
-            "cursor", "This link to the next page is damaged; start from the first page."
-        ) from error
+        raise InvalidInput("cursor", "This link to the next page is damaged; start from the first page.") from error
     return start
 
 

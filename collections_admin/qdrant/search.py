@@ -136,9 +136,7 @@ async def _query_apart(
     bare = [_hit(row) for row in answer.message.result]
     found = {
         point.id: point
-        for point in await retrieve(
-            request.collection_name, [hit.id for hit in bare], fields=fields, lane=lane
-        )
+        for point in await retrieve(request.collection_name, [hit.id for hit in bare], fields=fields, lane=lane)
     }
     return _result(answer, tuple(_with_payload(hit, found.get(hit.id)) for hit in bare))
 

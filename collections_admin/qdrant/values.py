@@ -23,6 +23,7 @@ Vector = Sequence[float] | np.ndarray
 MAX_NESTING = 16  # from 33 levels on, no Python client can read the page that holds the point
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 MAX_NUMERIC_ID = 2**64 - 1
+_SCALARS = frozenset({"string_value", "integer_value", "bool_value", "double_value"})
 
 
 def id_message(point_id: PointId | uuid.UUID) -> pb.PointId:
@@ -136,17 +137,22 @@ def _number(value: float, path: str) -> float:
 
 
 def read_payload(fields: Mapping[str, pb.Value]) -> Payload:
-    return {key: _read(value) for key, value in fields.items()}
+    """Indexing by key instead of `items()`, and text first: a page of search results is some hundred values."""
+    payload = {}
+    for key in fields:
+        value = fields[key]
+        kind = value.WhichOneof("kind")
+        payload[key] = value.string_value if kind == "string_value" else _read(value, kind)
+    return payload
 
 
-def _read(value: pb.Value) -> Any:
-    kind = value.WhichOneof("kind")
-    if kind in {"string_value", "integer_value", "bool_value", "double_value"}:
+def _read(value: pb.Value, kind: str | None) -> Any:
+    if kind in _SCALARS:
         return getattr(value, kind)
     if kind == "list_value":
-        return [_read(item) for item in value.list_value.values]
+        return [_read(item, item.WhichOneof("kind")) for item in value.list_value.values]
     if kind == "struct_value":
-        return {key: _read(item) for key, item in value.struct_value.fields.items()}
+        return read_payload(value.struct_value.fields)
     return None
 
 
@@ -156,11 +162,7 @@ def _read(value: pb.Value) -> Any:
 def dense_message(vector: Vector, field: str = "vector") -> pb.DenseVector:
     """Raises InvalidInput for anything but finite numbers. An ndarray goes over as bytes, 8 times faster."""
     try:
-        numbers = (
-            np.ascontiguousarray(vector, dtype="<f4")
-            if isinstance(vector, np.ndarray)
-            else array("f", vector)
-        )
+        numbers = np.ascontiguousarray(vector, dtype="<f4") if isinstance(vector, np.ndarray) else array("f", vector)
         total = float(numbers.sum()) if isinstance(numbers, np.ndarray) else sum(numbers)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(field, "A vector is a list of numbers.") from error
