@@ -1,0 +1,29 @@
+"""How views answer: a whole page, or for HTMX the fragment that the page holds."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render, resolve_url
+
+
+def page_or_fragment(
+    request: HttpRequest, page: str, fragment: str, context: dict[str, Any], *, status: int = 200
+) -> HttpResponse:
+    """HTMX swaps the fragment in whatever its status is (`X-Fragment`)."""
+    if not _wants_fragment(request):
+        return render(request, page, context, status=status)
+    response = render(request, fragment, context, status=status)
+    response["X-Fragment"] = "1"
+    return response
+
+
+def go(request: HttpRequest, to: str, **kwargs: Any) -> HttpResponse:
+    """A redirect that HTMX follows as a whole page."""
+    url = resolve_url(to, **kwargs)
+    if _wants_fragment(request):
+        return HttpResponse(status=204, headers={"HX-Redirect": url})
+    return HttpResponseRedirect(url)
+
+
+def _wants_fragment(request: HttpRequest) -> bool:
+    return bool(request.htmx) and not request.htmx.boosted and not request.htmx.history_restore_request
