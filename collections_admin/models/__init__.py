@@ -1,5 +1,12 @@
 from collections_admin.models.audit import AuditEvent
-from collections_admin.models.collections import DEFAULT_TABLES, DataTable, Distance, Quantization, TenantCollection
+from collections_admin.models.collections import (
+    DEFAULT_TABLES,
+    DataTable,
+    Distance,
+    Quantization,
+    Removal,
+    TenantCollection,
+)
 from collections_admin.models.documents import (
     Chunk,
     ChunkState,
@@ -29,6 +36,7 @@ __all__ = [
     "JobStatus",
     "Membership",
     "Quantization",
+    "Removal",
     "Role",
     "Tenant",
     "TenantCollection",

@@ -48,6 +48,11 @@ class Quantization(models.TextChoices):
     BINARY = "binary", "Binary"
 
 
+class Removal(models.TextChoices):
+    CLEAN_UP = "clean_up", "Clean-up"  # points and documents go, the collection stays
+    DELETE = "delete", "Delete"  # all of it goes, the registry row last
+
+
 class TenantCollection(models.Model):
     """The registry: the only authority on which Qdrant collection belongs to which tenant and table."""
 
@@ -67,6 +72,8 @@ class TenantCollection(models.Model):
     chunk_size = models.PositiveIntegerField(default=220)  # tokens
     chunk_overlap = models.PositiveIntegerField(default=20)  # tokens
     is_protected = models.BooleanField(default=False)
+    # Set with the decision and until all of it is done, however often that is interrupted: meanwhile nothing is added.
+    removal = models.CharField(max_length=10, choices=Removal, blank=True, default="")
     ensured_at = models.DateTimeField(null=True, blank=True)  # last time Qdrant was seen to hold all of it
     last_ingest_at = models.DateTimeField(null=True, blank=True)
     last_reindex_at = models.DateTimeField(null=True, blank=True)
