@@ -34,9 +34,7 @@ CHUNK_OVERLAP = 20
 MAX_PAGES = 5_000  # of a PDF
 MAX_UNPACKED_BYTES = 100 * MEGABYTE  # all parts of a DOCX together
 MAX_ARCHIVE_PARTS = 5_000  # files inside a DOCX
-PARSE_MEMORY_BYTES = (
-    768 * 1024 * 1024
-)  # address space; the interpreter with its libraries takes about 150 MB of it
+PARSE_MEMORY_BYTES = 768 * 1024 * 1024  # address space; the interpreter with its libraries takes about 150 MB of it
 PARSE_CPU_SECONDS = 30
 PARSE_SECONDS = 60  # wall time
 PARSE_OUTPUT_BYTES = 4 * MAX_TEXT_CHARS + MEGABYTE  # what the child may answer

@@ -29,4 +29,4 @@ class EmbeddingModel(Protocol):
         """
 
     async def embed_query(self, text: str) -> list[float]:
-        """The vector of a search text, ahead of waiting batches. Raises like `embed`; the field is `query`."""
+        """The vector of a search text, ahead of waiting batches. Errors as of `embed`, field `query`."""

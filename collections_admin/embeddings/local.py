@@ -1,9 +1,9 @@
 """WordLlama's static token vectors, read from the installed wheel: no network, no accelerator.
 
 A text's vector is the mean of its tokens' vectors, as in WordLlama. The package itself is not imported: that
-would configure the root logger, load an HTTP client, pad every batch to its longest text (a fifth of the speed)
-and hold twice the memory. Shorter vectors are the first numbers of the long ones, which were trained for that
-(Matryoshka).
+would configure the root logger, load an HTTP client, pad every batch to its longest text (a fifth of the
+speed) and hold twice the memory. Shorter vectors are the first numbers of the long ones, which were trained
+for that (Matryoshka).
 """
 
 from collections.abc import Iterator, Sequence
@@ -116,7 +116,7 @@ class LocalModel:
         return vectors
 
     async def embed_query(self, text: str) -> list[float]:
-        """See `EmbeddingModel`. It takes some tens of microseconds: not worth a wait behind an ingest's batches."""
+        """See `EmbeddingModel`. Some tens of microseconds: not worth a wait behind the batches of an ingest."""
         _check(text, "query", MAX_QUERY_CHARS)
         if not self._token_vectors.is_loaded:
             await compute(self._token_vectors.load)
@@ -136,9 +136,7 @@ def _check(text: str, field: str, max_chars: int) -> None:
     if not text.strip():
         raise InvalidInput(field, "There is no text to embed.")
     if len(text) > max_chars:
-        raise InvalidInput(
-            field, f"The text has {len(text):,} characters; at most {max_chars:,} can be embedded."
-        )
+        raise InvalidInput(field, f"The text has {len(text):,} characters; at most {max_chars:,} can be embedded.")
     try:
         text.encode()
     except UnicodeEncodeError as error:

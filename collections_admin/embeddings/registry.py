@@ -14,9 +14,7 @@ def get_model(name: str) -> EmbeddingModel:
         return _models[name]
     except KeyError as error:
         known = ", ".join(_models)
-        raise InvalidInput(
-            "embedding_model", f"There is no embedding model {name[:80]!r}. Known: {known}."
-        ) from error
+        raise InvalidInput("embedding_model", f"There is no embedding model {name[:80]!r}. Known: {known}.") from error
 
 
 def available_models() -> list[ModelInfo]:

@@ -9,7 +9,7 @@ from collections_admin.cpu import compute
 from collections_admin.errors import InvalidInput
 from collections_admin.limits import CHUNK_OVERLAP, CHUNK_SIZE, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE
 
-# About one token of a language model each: 7 % over WordLlama's tokenizer on English prose, and five times as fast.
+# About one token of a language model each: 7 % over WordLlama's tokenizer on English, and five times as fast.
 _TOKEN = re.compile(r"[A-Za-z0-9_]{1,6}|\w{1,2}|[^\w\s]")
 _CHARS_PER_TOKEN = 8  # at most: bounds the length of pieces that are mostly white space
 # A regular expression holds the interpreter while it runs; a text this long is over every chunk size anyway.
@@ -62,9 +62,7 @@ def split_text(text: str, *, chunk_size: int = CHUNK_SIZE, overlap: int = CHUNK_
 
 def check_chunk_settings(*, chunk_size: int, overlap: int) -> None:
     if not MIN_CHUNK_SIZE <= chunk_size <= MAX_CHUNK_SIZE:
-        raise InvalidInput(
-            "chunk_size", f"It must be between {MIN_CHUNK_SIZE} and {MAX_CHUNK_SIZE:,} tokens."
-        )
+        raise InvalidInput("chunk_size", f"It must be between {MIN_CHUNK_SIZE} and {MAX_CHUNK_SIZE:,} tokens.")
     if not 0 <= overlap < chunk_size / 2:
         raise InvalidInput("overlap", "It must be at least 0 and less than half of the chunk size.")
 

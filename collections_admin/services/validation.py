@@ -1,8 +1,8 @@
 """Checks of texts, names and payloads before they reach the database or Qdrant.
 
 Neither PostgreSQL nor protobuf takes everything a JSON parser lets through: NUL bytes, halves of surrogate
-pairs, integers beyond 64 bits, NaN. Each function raises InvalidInput naming the field (`meta.labels[3]`) and the
-limit.
+pairs, integers beyond 64 bits, NaN. Each function raises InvalidInput naming the field (`meta.labels[3]`) and
+the limit.
 """
 
 import math
