@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 CANCEL_TASK_AFTER = 1.5  # seconds a handler has to reach a checkpoint
 CANCEL_FOR_GOOD_AFTER = 3.0  # then the row is cancelled over its head
-STOP_FOR_GOOD_AFTER = 9.0
+STOP_FOR_GOOD_AFTER = 7.0
 
 logger = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from collections_admin.jobs.notices import WAKE_CHANNEL
 from collections_admin.models.jobs import Job, Worker
 
 IDLE_SECONDS = 0.5  # between two looks into an empty queue
-STOP_CHECKPOINT_SECONDS = 5.0  # handlers have to reach a checkpoint; then their tasks are cancelled
-STOP_TASK_SECONDS = 2.0
+STOP_CHECKPOINT_SECONDS = 4.0  # handlers have to reach a checkpoint; then their tasks are cancelled
+STOP_TASK_SECONDS = 1.5
 LONGEST_PAUSE = 5.0  # between attempts to reach a database that is away
 
 logger = logging.getLogger(__name__)
