@@ -6,8 +6,8 @@ from typing import Any
 
 from django.utils import timezone
 
-NOTHING = "–"  # noqa: RUF001 - the dash of an empty cell
-_MINUS = "−"  # noqa: RUF001 - lines up with digits
+NOTHING = "–"  # the dash of an empty cell
+_MINUS = "−"  # as wide as a digit
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 

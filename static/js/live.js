@@ -4,7 +4,7 @@
   const REREAD_MS = 15000; // even while it is up: a lost hint must not stay unseen
   const LEAST_MS = 500; // between two reads of one region
   const MOST_WAIT_MS = 30000; // between two attempts to connect
-  const sockets = new Map(); // url -> { socket, tries, timer }
+  const sockets = new Map(); // url -> { socket, tries, timer, opened }
   const reads = new Map(); // region id -> { at, busy, dirty, timer }
   const versions = new Map(); // job id -> last version seen
   let stopped = false;
@@ -110,12 +110,15 @@
     socket.addEventListener("open", () => {
       if (entry.tries) regions().filter((region) => region.dataset.liveUrl === url).forEach(({ id }) => want(id));
       entry.tries = 0;
+      entry.opened = true;
       say(false);
     });
     socket.addEventListener("close", () => {
       if (entry.socket !== socket || sockets.get(url) !== entry || stopped) return;
       entry.tries += 1;
-      say(true);
+      // Further attempts that fail say nothing new: whether the page is stale is then up to the polls.
+      if (entry.opened) say(true);
+      entry.opened = false;
       const wait = Math.min(MOST_WAIT_MS, 500 * 2 ** entry.tries) * (0.75 + Math.random() / 2);
       entry.timer = setTimeout(() => connect(url), wait);
     });
@@ -131,7 +134,7 @@
     [...sockets.keys()].filter((url) => !wanted.has(url)).forEach(disconnect);
     wanted.forEach((url) => {
       if (sockets.has(url)) return;
-      sockets.set(url, { socket: null, tries: 0, timer: 0 });
+      sockets.set(url, { socket: null, tries: 0, timer: 0, opened: false });
       connect(url);
     });
     const place = document.getElementById("live");
@@ -168,4 +171,5 @@
   });
   regions().forEach(({ id }) => stateOf(id));
   sync();
+  say(false);
 })();

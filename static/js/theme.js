@@ -41,5 +41,8 @@
     if (event.target.closest("[data-toggle-nav]")) setNav(!nav.classList.contains("is-open"));
     else if (nav && !nav.contains(event.target)) setNav(false);
   });
-  document.addEventListener("keydown", (event) => event.key === "Escape" && setNav(false));
+  document.addEventListener("keydown", (event) => {
+    // A menu in the navigation closes first.
+    if (event.key === "Escape" && !document.querySelector("details[data-menu][open]")) setNav(false);
+  });
 })();
