@@ -1,5 +1,8 @@
 from django.urls import include, path
 
+from collections_admin.views import chunks as chunk_views
+from collections_admin.views import jobs as job_views
+from collections_admin.views import search as search_views
 from collections_admin.views import tenants as tenant_views
 
 tenants: list = [
@@ -17,11 +20,23 @@ collections: list = []
 
 documents: list = []
 
-chunks: list = []
+chunks: list = [
+    path("collections/<slug:table>/chunks/", chunk_views.chunk_list, name="chunk-list"),
+    path("collections/<slug:table>/chunks/facet/", chunk_views.chunk_facet, name="chunk-facet"),
+    path("collections/<slug:table>/chunks/<uuid:point_id>/", chunk_views.chunk_detail, name="chunk-detail"),
+    path("documents/<uuid:document_id>/chunks/", chunk_views.document_chunks, name="document-chunks"),
+]
 
-search: list = []
+search: list = [
+    path("search/", search_views.search, name="search"),
+]
 
-jobs: list = []
+jobs = [
+    path("jobs/", job_views.job_list, name="job-list"),
+    path("jobs/<uuid:job_id>/", job_views.job_show, name="job-detail"),
+    path("jobs/<uuid:job_id>/cancel/", job_views.job_cancel, name="job-cancel"),
+    path("jobs/<uuid:job_id>/retry/", job_views.job_retry, name="job-retry"),
+]
 
 urlpatterns = [
     path("tenants/", include(tenants)),
