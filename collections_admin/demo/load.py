@@ -1,10 +1,11 @@
-"""Loads the demo through the same doors as everybody's data: tenants, members, collections, an upload, an import job."""
+"""Loads the demo through the doors of everybody's data: tenants, members, collections, an upload, an import."""
 
 import asyncio
 import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from collections_admin.concurrency import in_transaction
 from collections_admin.demo.texts import Record, docstrings, reference_topics
@@ -26,11 +27,12 @@ class DataSet:
     records: Callable[[], Iterable[Record]]
 
 
+OWN_TABLE = "api_reference"
 TENANTS = {"northwind": "Northwind", "tailspin": "Tailspin"}
 DATA_SETS = (
     DataSet(slug="northwind", table="documents", file_name="python-reference.jsonl", records=reference_topics),
-    DataSet(slug="northwind", table="api_reference", file_name="library-a-k.jsonl", records=lambda: docstrings("a", "k")),
-    DataSet(slug="tailspin", table="api_reference", file_name="library-l-z.jsonl", records=lambda: docstrings("l", "z")),
+    DataSet(slug="northwind", table=OWN_TABLE, file_name="library-a-k.jsonl", records=partial(docstrings, "a", "k")),
+    DataSet(slug="tailspin", table=OWN_TABLE, file_name="library-l-z.jsonl", records=partial(docstrings, "l", "z")),
 )
 
 
@@ -110,7 +112,7 @@ def _tenants_and_members() -> tuple[dict[str, Tenant], str]:
     made_any = False
     for slug, name in TENANTS.items():
         tenants[slug], _ = Tenant.objects.get_or_create(slug=slug, defaults={"name": name})
-        DataTable.objects.get_or_create(tenant=tenants[slug], name="api_reference")
+        DataTable.objects.get_or_create(tenant=tenants[slug], name=OWN_TABLE)
         for role in Role:
             email = f"{role.value}@{slug}.example"
             user = User.objects.filter(email=email).first()
