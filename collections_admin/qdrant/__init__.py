@@ -10,12 +10,14 @@ points.py        writing; reading.py: by id, page, count, facet; search.py: near
 filters.py       conditions; values.py: ids, payloads and vectors as messages
 """
 
-from collections_admin.qdrant.client import QdrantConfig, close_connections, configure, current_config
+from collections_admin.qdrant.client import LaneName, QdrantConfig, close_connections, configure, current_config
 from collections_admin.qdrant.collection_info import CollectionInfo, PayloadField, VectorConfig
 from collections_admin.qdrant.collection_spec import (
     PAYLOAD_INDEXES,
     CollectionSpec,
+    Distance,
     PayloadIndex,
+    Quantization,
     StrictMode,
 )
 from collections_admin.qdrant.collections import (
@@ -76,6 +78,7 @@ from collections_admin.qdrant.reading import (
     scroll,
 )
 from collections_admin.qdrant.search import Hit, SearchResult, query, query_many
+from collections_admin.qdrant.values import Payload, PointId, Vector
 
 __all__ = [
     "PAYLOAD_INDEXES",
@@ -85,6 +88,7 @@ __all__ = [
     "CollectionInfo",
     "CollectionMissing",
     "CollectionSpec",
+    "Distance",
     "EnsureResult",
     "Equals",
     "FacetValue",
@@ -94,24 +98,29 @@ __all__ = [
     "Hit",
     "IsEmpty",
     "IsNull",
+    "LaneName",
     "MessageTooLarge",
     "Not",
     "OperationTiming",
     "Or",
     "OrderBy",
     "Page",
+    "Payload",
     "PayloadField",
     "PayloadIndex",
     "Point",
+    "PointId",
     "PointMissing",
     "PointToWrite",
     "QdrantConfig",
     "QdrantOverloaded",
+    "Quantization",
     "Range",
     "SearchResult",
     "StrictMode",
     "TextMatch",
     "UnreadablePoint",
+    "Vector",
     "VectorConfig",
     "WriteResult",
     "WriteUnknown",

@@ -129,8 +129,12 @@ def _pause_before_retry(error: Exception, attempt: Attempt, failures: int) -> fl
 async def _send_once(asked: _Call) -> Any:
     """One RPC. A cancelled caller (the browser left) lets it end: many reset streams make Qdrant hang up."""
     await asked.lane.slots.acquire()
+    left_s = asked.remaining_s()
+    if left_s <= 0:
+        asked.lane.slots.release()
+        raise TimeoutError
     try:
-        sent = asyncio.ensure_future(asked.send(asked.lane.client, max(0.001, asked.remaining_s())))
+        sent = asyncio.ensure_future(asked.send(asked.lane.client, left_s))
     except BaseException:
         asked.lane.slots.release()
         raise
