@@ -7,6 +7,11 @@
   let timer = 0;
   let asking = null;
 
+  const node = (tag, properties, ...children) => {
+    const made = Object.assign(document.createElement(tag), properties);
+    made.append(...children);
+    return made;
+  };
   const formOf = (input) => input.closest("[data-filter-bar]");
   const fieldsOf = (form) => {
     try {
@@ -28,12 +33,9 @@
     const box = input.parentElement;
     let list = box.querySelector(".suggestions");
     if (list) return list;
-    list = document.createElement("ul");
-    list.className = "suggestions";
-    list.id = `${input.id || "filter"}-list`;
+    list = node("ul", { className: "suggestions", id: `${input.id || "filter"}-list`, hidden: true });
     list.setAttribute("role", "listbox");
     list.setAttribute("aria-label", "Suggestions");
-    list.hidden = true;
     box.append(list);
     input.setAttribute("role", "combobox");
     input.setAttribute("aria-autocomplete", "list");
@@ -60,22 +62,15 @@
     options = found;
     const list = listOf(input);
     list.replaceChildren(...found.map((option, at) => {
-      const item = document.createElement("li");
-      item.id = `${list.id}-${at}`;
+      const text = node("span", { className: "truncate" }, option.text);
+      const count = node("span", { className: "push faint" }, option.count ?? "");
+      const item = node("li", { id: `${list.id}-${at}` }, text, count);
       item.setAttribute("role", "option");
-      const text = document.createElement("span");
-      text.className = "truncate";
-      text.textContent = option.text;
-      const count = document.createElement("span");
-      count.className = "push faint";
-      count.textContent = option.count ?? "";
-      item.append(text, count);
       // Not "click": the box would lose the focus first.
       item.addEventListener("mousedown", (event) => { event.preventDefault(); option.apply(); });
       return item;
     }));
-    const hint = document.createElement("li");
-    hint.className = "hint";
+    const hint = node("li", { className: "hint" });
     hint.setAttribute("role", "presentation");
     if (note) hint.textContent = note;
     else hint.innerHTML = HINT;
@@ -89,21 +84,12 @@
   const addToken = (form, text) => {
     if (tokenTexts(form).includes(text)) return;
     const colon = text.indexOf(":");
-    const token = document.createElement("span");
-    token.className = "token";
-    token.dataset.token = "";
-    const key = document.createElement("b");
-    key.textContent = text.slice(0, colon + 1);
-    const field = document.createElement("input");
-    field.type = "hidden";
-    field.name = "f";
-    field.value = text;
-    const remove = document.createElement("button");
-    remove.type = "button";
-    remove.className = "token-remove";
-    remove.textContent = "×";
+    const key = node("b", {}, text.slice(0, colon + 1));
+    const field = node("input", { type: "hidden", name: "f", value: text });
+    const remove = node("button", { type: "button", className: "token-remove" }, "×");
     remove.setAttribute("aria-label", `Remove filter ${text}`);
-    token.append(key, text.slice(colon + 1), field, remove);
+    const token = node("span", { className: "token" }, key, text.slice(colon + 1), field, remove);
+    token.dataset.token = "";
     form.insertBefore(token, form.querySelector(".filter-input"));
   };
   const apply = (form) => form.requestSubmit();

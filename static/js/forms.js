@@ -88,6 +88,10 @@
   });
 
   // ---- upload progress ----
+  document.addEventListener("htmx:configRequest", (event) => {
+    // The time limit of htmx holds for the whole upload, however slow the line is.
+    if (event.target.querySelector?.("input[type=file]")) event.detail.timeout = 0;
+  });
   document.addEventListener("htmx:xhr:progress", (event) => {
     const bar = event.target.querySelector?.("[data-upload-progress]");
     // Answers report progress too, without a known length.
