@@ -266,22 +266,30 @@ class _RowBuffer:
         self.lines: list[str] = []
         self.size = 0
         self.is_quoted = False
+        self.is_skipping = False  # the rest of a row too long to hold, up to the end of its quoted field
 
     def feed(self, number: int, line: bytes | None) -> Iterator[_Row]:
         if not self.lines:
             self.start = number
-        if line is None or self.size + len(line) > MAX_RECORD_BYTES:
+        if line is None:
             yield self.row(f"{_TOO_LONG} Is a quote not closed?")
-            return
-        if not self.lines and not line.strip():
-            return
+        elif self.lines or self.is_skipping or line.strip():
+            yield from self.add(line)
+
+    def add(self, line: bytes) -> Iterator[_Row]:
         text = line.decode(errors="surrogateescape")
         self.delimiter = self.delimiter or _delimiter(text)
-        self.lines.append(text)
+        self.is_quoted = is_quoted = _ends_quoted(text, self.delimiter, is_quoted=self.is_quoted)
         self.size += len(line)
-        self.is_quoted = _ends_quoted(text, self.delimiter, is_quoted=self.is_quoted)
-        if not self.is_quoted:
-            yield self.row()
+        if self.is_skipping:
+            self.is_skipping = is_quoted
+        elif self.size > MAX_RECORD_BYTES:
+            yield self.row(f"{_TOO_LONG} Is a quote not closed?")
+            self.is_skipping = self.is_quoted = is_quoted
+        else:
+            self.lines.append(text)
+            if not is_quoted:
+                yield self.row()
 
     def rest(self) -> Iterator[_Row]:
         if self.lines:
