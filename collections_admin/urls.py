@@ -1,6 +1,8 @@
 from django.urls import include, path
 
 from collections_admin.views import chunks as chunk_views
+from collections_admin.views import collection_removal
+from collections_admin.views import collections as collection_views
 from collections_admin.views import jobs as job_views
 from collections_admin.views import search as search_views
 from collections_admin.views import tenants as tenant_views
@@ -8,6 +10,7 @@ from collections_admin.views import tenants as tenant_views
 tenants: list = [
     path("", tenant_views.tenant_list, name="tenant-list"),
     path("new/", tenant_views.tenant_create, name="tenant-create"),
+    path("ensure/", collection_views.tenant_ensure_all, name="tenant-ensure-all"),
     path("<int:tenant_id>/", tenant_views.tenant_detail, name="tenant-detail"),
     path("<int:tenant_id>/edit/", tenant_views.tenant_edit, name="tenant-edit"),
     path("<int:tenant_id>/deactivate/", tenant_views.tenant_deactivate, name="tenant-deactivate"),
@@ -16,7 +19,19 @@ tenants: list = [
     path("<int:tenant_id>/members/<int:member_id>/remove/", tenant_views.member_remove, name="member-remove"),
 ]
 
-collections: list = []
+collections: list = [
+    path("tables/add/", collection_views.table_add, name="table-add"),
+    path("collections/", collection_views.collection_list, name="collection-list"),
+    path("collections/rows/", collection_views.collection_rows, name="collection-rows"),
+    path("collections/new/", collection_views.collection_create, name="collection-create"),
+    path("collections/ensure/", collection_views.collection_ensure_all, name="collection-ensure-all"),
+    path("collections/<slug:table>/", collection_views.collection_detail, name="collection-detail"),
+    path("collections/<slug:table>/edit/", collection_views.collection_edit, name="collection-edit"),
+    path("collections/<slug:table>/ensure/", collection_views.collection_ensure, name="collection-ensure"),
+    path("collections/<slug:table>/protect/", collection_views.collection_protect, name="collection-protect"),
+    path("collections/<slug:table>/clean-up/", collection_removal.collection_clean_up, name="collection-clean-up"),
+    path("collections/<slug:table>/delete/", collection_removal.collection_delete, name="collection-delete"),
+]
 
 documents: list = []
 

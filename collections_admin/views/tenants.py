@@ -3,10 +3,10 @@
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
 from collections_admin.access import SUPERUSER, Need, Shell, open_tenant, signed_in, superuser
 from collections_admin.errors import InvalidInput
@@ -14,10 +14,7 @@ from collections_admin.forms.fields import add_invalid
 from collections_admin.forms.tenants import MemberForm, RoleForm, TenantFilter, TenantForm, TenantNameForm
 from collections_admin.models import Role
 from collections_admin.services import tenants
-from collections_admin.views.answers import go, page_or_fragment
-
-form_view = require_http_methods(["GET", "HEAD", "POST"])
-INVALID = 422
+from collections_admin.views.answers import form_page, form_view, go, page_or_fragment, posted
 
 ROLE_MEANINGS = {
     Role.VIEWER: "reads",
@@ -40,7 +37,7 @@ async def tenant_list(request: HttpRequest) -> HttpResponse:
 @form_view
 async def tenant_create(request: HttpRequest) -> HttpResponse:
     shell = await superuser(request, active="tenants")
-    form = TenantForm(_posted(request))
+    form = TenantForm(posted(request))
     if request.method == "POST" and form.is_valid():
         try:
             tenant = await tenants.create_tenant(shell.user, **form.cleaned_data)
@@ -49,7 +46,7 @@ async def tenant_create(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"{tenant.name} was created. Add its members next.")
             return go(request, "tenant-detail", tenant_id=tenant.pk)
-    return _form_page(request, "tenants/create.html", "tenants/_tenant_form.html", {"form": form})
+    return form_page(request, "tenants/create.html", "tenants/_tenant_form.html", {"form": form})
 
 
 @require_safe
@@ -80,7 +77,7 @@ def _refusal(shell: Shell) -> str:
 async def tenant_edit(request: HttpRequest, tenant_id: int) -> HttpResponse:
     shell = await open_tenant(request, tenant_id, Need.ADMIN, active="tenant")
     kind = TenantForm if shell.role == SUPERUSER else TenantNameForm
-    form = kind(_posted(request), initial={"name": shell.tenant.name, "slug": shell.tenant.slug})
+    form = kind(posted(request), initial={"name": shell.tenant.name, "slug": shell.tenant.slug})
     if request.method == "POST" and form.is_valid():
         try:
             tenant = await tenants.update_tenant(shell.user, shell.tenant, **form.cleaned_data)
@@ -90,7 +87,7 @@ async def tenant_edit(request: HttpRequest, tenant_id: int) -> HttpResponse:
             messages.success(request, f"{tenant.name} was saved.")
             return go(request, "tenant-detail", tenant_id=tenant.pk)
     context = {"form": form, "tenant": shell.tenant}
-    return _form_page(request, "tenants/edit.html", "tenants/_tenant_form.html", context)
+    return form_page(request, "tenants/edit.html", "tenants/_tenant_form.html", context)
 
 
 @form_view
@@ -115,7 +112,7 @@ async def tenant_deactivate(request: HttpRequest, tenant_id: int) -> HttpRespons
 async def member_add(request: HttpRequest, tenant_id: int) -> HttpResponse:
     """The answer to an unknown address shows the new password: once, in this answer only."""
     shell = await open_tenant(request, tenant_id, Need.ADMIN, active="tenant")
-    form = MemberForm(_posted(request))
+    form = MemberForm(posted(request))
     if request.method == "POST" and form.is_valid():
         try:
             added = await tenants.add_member(shell.user, shell.tenant, **form.cleaned_data)
@@ -128,21 +125,21 @@ async def member_add(request: HttpRequest, tenant_id: int) -> HttpResponse:
             messages.success(request, f"{added.email} is now a member: {Role(added.role).label.lower()}.")
             return go(request, "tenant-detail", tenant_id=tenant_id)
     context = {"form": form, "tenant": shell.tenant, "roles": ROLE_MEANINGS.items()}
-    return _form_page(request, "tenants/member_add.html", "tenants/_member_form.html", context)
+    return form_page(request, "tenants/member_add.html", "tenants/_member_form.html", context)
 
 
 @form_view
 async def member_edit(request: HttpRequest, tenant_id: int, member_id: int) -> HttpResponse:
     shell = await open_tenant(request, tenant_id, Need.ADMIN, active="tenant")
     member = await tenants.find_member(shell.tenant, member_id=member_id, asking=shell.user)
-    form = RoleForm(_posted(request), initial={"role": member.role})
+    form = RoleForm(posted(request), initial={"role": member.role})
     if request.method == "POST" and form.is_valid():
         role = Role(form.cleaned_data["role"])
         await tenants.change_role(shell.user, shell.tenant, member_id=member_id, role=role)
         messages.success(request, f"{member.email} is now {role.label.lower()}.")
         return go(request, "tenant-detail", tenant_id=tenant_id)
     context = {"form": form, "tenant": shell.tenant, "member": member}
-    return _form_page(request, "tenants/member_edit.html", "tenants/_member_dialog.html", context)
+    return form_page(request, "tenants/member_edit.html", "tenants/_member_dialog.html", context)
 
 
 @form_view
@@ -157,13 +154,3 @@ async def member_remove(request: HttpRequest, tenant_id: int, member_id: int) ->
     member = await tenants.find_member(shell.tenant, member_id=member_id, asking=shell.user)
     context = {"tenant": shell.tenant, "member": member}
     return page_or_fragment(request, "tenants/member_remove.html", "tenants/_remove_dialog.html", context)
-
-
-def _posted(request: HttpRequest) -> QueryDict | None:
-    """None leaves a form unbound; an empty post does not."""
-    return request.POST if request.method == "POST" else None
-
-
-def _form_page(request: HttpRequest, page: str, fragment: str, context: dict[str, Any]) -> HttpResponse:
-    status = INVALID if context["form"].errors else 200
-    return page_or_fragment(request, page, fragment, context, status=status)
