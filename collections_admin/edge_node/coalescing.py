@@ -18,8 +18,9 @@ MAX_BATCH = 64
 # Other calls wait for a whole batch, so slow searches go in smaller ones.
 TARGET_SECONDS = 0.1
 MIN_BATCH = 4
-# The loop reads what has arrived in several steps (call, message, handler): so often a batch that still grows may wait.
-MAX_WAITS = 3
+# gRPC hands calls to the loop one by one, each over several rounds, even if hundreds have arrived: a batch is full when
+# so many rounds brought no other search. They cost a lone search 0.2 ms; with 6 hardly any batches form.
+QUIET_ROUNDS = 12
 
 Plan = Callable[[], edge.QueryRequest]
 
@@ -34,7 +35,7 @@ class SearchQueue:
         self._scheduled = False
         self._seconds_each = 0.0
         self._seen = 0
-        self._waits = 0
+        self._quiet_rounds = 0
 
     async def search(self, plan: Plan) -> list[edge.ScoredPoint]:
         """The points for the request that `plan` builds; it is called when its batch starts, and may raise."""
@@ -48,17 +49,22 @@ class SearchQueue:
 
     def _turn(self) -> None:
         """Called once per round of the loop while searches wait: between two batches everything else gets its turn."""
-        loop = asyncio.get_running_loop()
-        grown, self._seen = len(self._waiting) > self._seen, len(self._waiting)
-        if grown and self._waits < MAX_WAITS and self._seen < self._size():
-            self._waits += 1
+        if self._still_growing():
+            self._quiet_rounds += 1
         else:
-            self._waits = 0
+            self._quiet_rounds = 0
             self._run(self._take())
-            self._seen = len(self._waiting)
+            self._seen = 0
         self._scheduled = bool(self._waiting)
         if self._scheduled:
-            loop.call_soon(self._turn)
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _still_growing(self) -> bool:
+        waiting = len(self._waiting)
+        if waiting > self._seen:
+            self._seen = waiting
+            self._quiet_rounds = 0
+        return waiting < self._size() and self._quiet_rounds < QUIET_ROUNDS
 
     def _size(self) -> int:
         if not self._seconds_each:
