@@ -139,6 +139,18 @@ def status_pill(state: Any, *, title: str = "", word: str = "", kind: str = "", 
     )
 
 
+@register.simple_tag(takes_context=True)
+def url_with(context: template.Context, **changes: Any) -> str:
+    """The page's GET parameters with some changed: None drops one, a list gives it several values."""
+    parameters = context["request"].GET.copy()
+    for name, value in changes.items():
+        if value is None:
+            parameters.pop(name, None)
+        else:
+            parameters.setlist(name, value if isinstance(value, list | tuple) else [value])
+    return f"?{parameters.urlencode()}"
+
+
 @register.simple_tag
 def payload_tree(payload: Any, *, open: int = 1) -> SafeString:  # noqa: A002 - reads as the HTML attribute
     """Nested `<details>`, the first `open` levels unfolded."""
@@ -167,9 +179,7 @@ def timing_bar(
     parts, left = [], 0.0
     for name, place, value in known:
         width = 100 * value / total if total else 0
-        parts.append(
-            {"name": name, "place": place, "ms": value, "x": f"{left:.2f}%", "width": f"{width:.2f}%"}
-        )
+        parts.append({"name": name, "place": place, "ms": value, "x": f"{left:.2f}%", "width": f"{width:.2f}%"})
         left += width
     return {"parts": parts, "total": total, "note": note}
 

@@ -21,9 +21,7 @@ SHAPES = {
         '<path d="M2.5 4.5h6M11.5 4.5h2M2.5 11.5h2M7.5 11.5h6"/><circle cx="10" cy="4.5" '
         'r="1.6"/><circle cx="6" cy="11.5" r="1.6"/>'
     ),
-    "tenants": (
-        '<path d="M2.5 14V4.5L8 2v12M8 6l5.5 2v6M1.5 14h13M5 6.5v.1M5 9v.1M5 11.5v.1M10.8 10v.1M10.8 12v.1"/>'
-    ),
+    "tenants": ('<path d="M2.5 14V4.5L8 2v12M8 6l5.5 2v6M1.5 14h13M5 6.5v.1M5 9v.1M5 11.5v.1M10.8 10v.1M10.8 12v.1"/>'),
     "screen": '<rect x="2" y="3" width="12" height="8" rx="1.2"/><path d="M6 14h4"/>',
     "sun": (
         '<circle cx="8" cy="8" r="2.8"/><path d="M8 1.5v1.2M8 13.3v1.2M1.5 8h1.2M13.3 8h1.2M3.4 '
@@ -65,15 +63,11 @@ SHAPES = {
     "check": '<path d="m3 8.5 3.3 3.3L13 4.8"/>',
     "clock": '<circle cx="8" cy="8" r="6"/><path d="M8 4.8V8l2.2 1.5"/>',
     "lock": '<rect x="3.5" y="7" width="9" height="6.5" rx="1.2"/><path d="M5.5 7V5a2.5 2.5 0 0 1 5 0v2"/>',
-    "unlock": (
-        '<rect x="3.5" y="7" width="9" height="6.5" rx="1.2"/><path d="M5.5 7V5a2.5 2.5 0 0 1 4.9-.7"/>'
-    ),
+    "unlock": ('<rect x="3.5" y="7" width="9" height="6.5" rx="1.2"/><path d="M5.5 7V5a2.5 2.5 0 0 1 4.9-.7"/>'),
     "trash": '<path d="M2.8 4.3h10.4M6.3 4V2.5h3.4V4M4.2 4.5l.6 9h6.4l.6-9"/>',
     "archive": '<path d="M2 3h12v3H2zM3 6v7h10V6M6.5 8.8h3"/>',
     "play": '<path d="M5 3.2v9.6L12.8 8z"/>',
-    "brand": (
-        '<path d="M8 1.6 13.6 4.8v6.4L8 14.4l-5.6-3.2V4.8z"/><path d="M8 5 10.7 6.5v3L8 11 5.3 9.5v-3z"/>'
-    ),
+    "brand": ('<path d="M8 1.6 13.6 4.8v6.4L8 14.4l-5.6-3.2V4.8z"/><path d="M8 5 10.7 6.5v3L8 11 5.3 9.5v-3z"/>'),
     "bolt": '<path d="M9 1.8 3.5 9H8l-1 5.2L12.5 7H8z"/>',
     "edit": '<path d="m2.8 13.2.6-2.8 7.7-7.7 2.2 2.2-7.7 7.7zM9.5 4.3l2.2 2.2"/>',
     "undo": '<path d="M3 7h6.5a3.5 3.5 0 0 1 0 7H6M3 7l3-3M3 7l3 3"/>',
@@ -83,8 +77,7 @@ SHAPES = {
     "layers": '<path d="M8 2 14 5 8 8 2 5zM2 8l6 3 6-3M2 11l6 3 6-3"/>',
     "external": '<path d="M6.5 3.5h-4v10h10v-4M9.5 2.5h4v4M13.5 2.5 7.5 8.5"/>',
     "keyboard": (
-        '<rect x="1.5" y="4" width="13" height="8.5" rx="1.2"/><path d="M4 7v.1M6.7 7v.1M9.3 7v.1M12 '
-        '7v.1M5 10h6"/>'
+        '<rect x="1.5" y="4" width="13" height="8.5" rx="1.2"/><path d="M4 7v.1M6.7 7v.1M9.3 7v.1M12 7v.1M5 10h6"/>'
     ),
 }
 

@@ -109,6 +109,21 @@ def test_a_time_that_makes_no_sense_draws_nothing_wrong(value):
     assert "-" not in "".join(part["width"] for part in console.timing_bar(embedding=value)["parts"])
 
 
+@pytest.mark.parametrize(
+    ("tag", "link"),
+    [
+        ("{% url_with page=2 %}", "?f=a%3A1&amp;f=b%3A2&amp;q=x+%26+%3Cb%3E&amp;page=2"),
+        ("{% url_with f=None %}", "?q=x+%26+%3Cb%3E"),
+        ("{% url_with f=several q=None %}", "?f=c&amp;f=d"),
+        ("{% url_with f=None q=None %}", "?"),
+        ("{% url_with f=hostile q=None %}", "?f=%22%3E%3Cscript%3Ealert%281%29%3C%2Fscript%3E"),
+    ],
+)
+def test_links_keep_the_other_parameters(rf, tag, link):
+    request = rf.get("/", {"f": ["a:1", "b:2"], "q": "x & <b>"})
+    assert render(tag, request=request, several=["c", "d"], hostile=HOSTILE) == link
+
+
 class SampleForm(forms.Form):
     title = forms.CharField(max_length=3, help_text="Its name")
     body = forms.CharField(widget=forms.Textarea(attrs={"class": "is-code"}), required=False)
