@@ -323,6 +323,7 @@ def standing(document: Document) -> Standing:
     return Standing(
         status=document.status,
         source=document.source,
+        archived_at=document.archived_at,
         deleted_at=document.deleted_at,
         has_unread_file=document.upload_id is not None,
     )
