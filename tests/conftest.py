@@ -1,24 +1,8 @@
 """Fixtures of all tests: a real node behind a real port, people in each role, and clean databases on both sides."""
 
-import os
-import socket
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-# Before the settings are read: tests must not touch the data folder or the configuration of this checkout.
-os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="console-tests-")
-os.environ["EMBEDDED_NODE_PORT"] = str(_free_port())
-for _name in ("QDRANT_URL", "QDRANT_HOST", "QDRANT_API_KEY", "DEBUG", "HTTPS", "TRUSTED_ORIGINS", "ALLOWED_HOSTS"):
-    os.environ[_name] = ""
 
 import pytest
 import pytest_asyncio
