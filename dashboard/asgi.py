@@ -11,8 +11,8 @@ django_application = get_asgi_application()
 # Models can be imported only after Django has been set up.
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from collections_admin.routing import websocket_urlpatterns  # noqa: E402
 
+from collections_admin.routing import websocket_urlpatterns  # noqa: E402
 from dashboard.lifespan import Lifespan  # noqa: E402
 from dashboard.protection import BodyLimit, SameOrigin  # noqa: E402
 

@@ -43,7 +43,7 @@ class RunningPart:
         self.process: asyncio.subprocess.Process | None = None
         self.last_line = ""
         self._keeper: asyncio.Task | None = None
-        self._stopping = False
+        self.is_stopping = False
 
     async def start(self, *, seconds: float = 60.0) -> None:
         """Raises `StartFailed` with the part's last words when it ends, or is not ready in time."""
@@ -61,7 +61,7 @@ class RunningPart:
         self._keeper = asyncio.create_task(self._keep_alive())
 
     async def stop(self) -> None:
-        self._stopping = True
+        self.is_stopping = True
         if self._keeper:
             self._keeper.cancel()
         process = self.process
@@ -110,10 +110,10 @@ class RunningPart:
 
     async def _keep_alive(self) -> None:
         pause = FIRST_PAUSE_S
-        while not self._stopping:
+        while not self.is_stopping:
             started = time.monotonic()
             code = await self.process.wait()
-            if self._stopping:
+            if self.is_stopping:
                 return
             self.kill()
             pause = FIRST_PAUSE_S if time.monotonic() - started > STEADY_AFTER_S else min(pause * 2, LONGEST_PAUSE_S)
@@ -138,13 +138,10 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-async def run_until_stopped(running: list[RunningPart], stop: asyncio.Event) -> None:
-    """Waits for `stop`, then stops the parts: all but the first at once, the first (what the others use) last."""
-    await stop.wait()
-    await stop_all(running)
-
-
 async def stop_all(running: list[RunningPart]) -> None:
+    """All but the first at once; the first, which the others use, last."""
+    for part in running:
+        part.is_stopping = True
     first, *others = running or [None]
     await asyncio.gather(*(part.stop() for part in others))
     if first is not None:

@@ -13,7 +13,7 @@ Application = Callable[..., Awaitable[None]]
 # Forms and everything else; generous for a pasted document at four bytes a character.
 PLAIN_BODY_BYTES = 4 * limits.MAX_TEXT_CHARS + 256 * 1024
 UPLOAD_BODY_BYTES = limits.MAX_IMPORT_BYTES + 1024 * 1024
-UPLOAD_SUFFIXES = ("/documents/new/",)
+UPLOAD_SUFFIXES = ("/documents/new/", "/documents/new/import/")
 
 
 class _BodyTooLarge(Exception):

@@ -53,6 +53,7 @@ class Command(BaseCommand):
         """Database, static files and the first superuser; returns its password when it was made just now."""
         self._say("console", "preparing database and static files …")
         try:
+            _check_database()
             call_command("migrate", verbosity=0, interactive=False)
             call_command("collectstatic", verbosity=0, interactive=False)
             return _first_superuser()
@@ -118,17 +119,21 @@ class Command(BaseCommand):
 
 
 class _Signals:
-    """The first Ctrl-C or SIGTERM stops in order; a second one kills."""
+    """The first Ctrl-C or SIGTERM stops in order; another one, a second later or more, kills."""
 
     def __init__(self, stop: asyncio.Event) -> None:
         self.stop = stop
+        self.first_at = 0.0
         self.on_second: Any = None
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._arrived)
 
     def _arrived(self) -> None:
-        if self.stop.is_set() and self.on_second:
+        # A terminal and what runs in it may both send the one signal of the one key.
+        if self.stop.is_set() and self.on_second and time.monotonic() - self.first_at > 1:
             self.on_second()
+        if not self.stop.is_set():
+            self.first_at = time.monotonic()
         self.stop.set()
 
 
@@ -205,6 +210,17 @@ def _lock_data_folder() -> Any:
     except BlockingIOError:
         raise CommandError(f"Another console is already running on the data folder {settings.DATA_DIR}.") from None
     return file
+
+
+def _check_database() -> None:
+    """Without the pool, which would hide the reason and try again for as long as it may."""
+    wrapped = connections["default"]
+    options = {name: value for name, value in wrapped.settings_dict["OPTIONS"].items() if name != "pool"}
+    if wrapped.vendor == "postgresql":
+        options["connect_timeout"] = 5
+    probe = type(wrapped)(wrapped.settings_dict | {"OPTIONS": options}, "probe")
+    probe.ensure_connection()
+    probe.close()
 
 
 def _check_port(host: str, port: int, variable: str) -> None:
