@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 Send = Callable[[AsyncQdrantClient, float], Awaitable[Any]]
 READ_RETRIES = 2
+LEAST_LEFT_S = 0.01  # with less time left no answer can come; asking would only load Qdrant
 RATE_RETRIES = 3
 
 
@@ -130,7 +131,7 @@ async def _send_once(asked: _Call) -> Any:
     """One RPC. A cancelled caller (the browser left) lets it end: many reset streams make Qdrant hang up."""
     await asked.lane.slots.acquire()
     left_s = asked.remaining_s()
-    if left_s <= 0:
+    if left_s < LEAST_LEFT_S:
         asked.lane.slots.release()
         raise TimeoutError
     try:

@@ -241,10 +241,8 @@ def _start(
     start = _ordered_cursor(cursor) if cursor else _OrderedStart()
     request.order_by.key = order_by.key
     request.order_by.direction = pb.Direction.Desc if order_by.direction == "desc" else pb.Direction.Asc
-    if isinstance(start.value, int):
-        request.order_by.start_from.integer = start.value
-    elif start.value is not None:
-        request.order_by.start_from.float = start.value
+    if start.value is not None:
+        request.order_by.start_from.CopyFrom(_start_from(start.value))
     rest = And(condition, Not(HasId(start.shown)) if start.shown else None)
     if rest.conditions:
         request.filter.CopyFrom(filter_message(rest))
@@ -280,14 +278,18 @@ def _cursor_id(cursor: str) -> pb.PointId:
         raise InvalidInput("cursor", "This link to the next page is damaged; start from the first page.") from error
 
 
+def _start_from(value: object) -> pb.StartFrom:
+    """Raises ValueError or TypeError for what is no 64-bit integer and no float."""
+    return pb.StartFrom(integer=value) if isinstance(value, int) else pb.StartFrom(float=float(value))
+
+
 def _ordered_cursor(cursor: str) -> _OrderedStart:
     try:
         value, shown = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        start = _OrderedStart(value, tuple(shown))
-        _OrderedStart(float(value), tuple(map(id_message, shown)))
-    except (ValueError, TypeError, RecursionError, OverflowError, InvalidInput) as error:
-        raise InvalidInput("cursor", "This link to the next page is damaged; start from the first page.") from error
-    return start
+        _start_from(value)
+        return _OrderedStart(value, tuple(read_id(id_message(point_id)) for point_id in shown))
+    except (ValueError, TypeError, RecursionError, InvalidInput) as error:
+        raise InvalidInput("cursor", DAMAGED_CURSOR) from error
 
 
 @dataclass(slots=True)
