@@ -12,8 +12,9 @@ import qdrant_edge as edge
 from google.protobuf.json_format import MessageToDict, ParseDict
 from qdrant_client import grpc as pb
 
-from collections_admin.edge_node.config import engine_config, vector_sizes
+from collections_admin.edge_node.config import engine_config
 from collections_admin.edge_node.errors import invalid, not_found
+from collections_admin.edge_node.shapes import VectorShape, vector_shapes
 from collections_admin.edge_node.storage import read_json, sync_directory, write_json
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class Collection:
 
     def _take(self, message: pb.CreateCollection) -> None:
         self.message = message
-        self.vectors = vector_sizes(message)
+        self._shapes = vector_shapes(message)
 
     @property
     def name(self) -> str:
@@ -150,14 +151,17 @@ class Collection:
             self.meta["indexes"][field] = info
         self.save()
 
-    def check_vector_name(self, name: str) -> None:
-        if name not in self.vectors:
-            raise invalid(f"Not existing vector name error: {name}")
+    def shape(self, name: str) -> VectorShape:
+        """What a vector of this name looks like. Raises INVALID_ARGUMENT when there is none."""
+        try:
+            return self._shapes[name]
+        except KeyError:
+            raise invalid(f"Not existing vector name error: {name}") from None
 
     def visible_vectors(self, wanted: bool | list[str]) -> bool | list[str]:  # noqa: FBT001 - the API's own type
         """`with_vectors` without the hidden vector of a payload-only collection."""
         if isinstance(wanted, list):
             for name in wanted:
-                self.check_vector_name(name)
+                self.shape(name)
             return wanted
-        return wanted and bool(self.vectors)  # else only the hidden vector is there
+        return wanted and bool(self._shapes)  # else only the hidden vector is there

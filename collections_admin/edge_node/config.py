@@ -136,12 +136,6 @@ def dense_vectors(create: pb.CreateCollection) -> dict[str, pb.VectorParams]:
     return dict(create.vectors_config.params_map.map) if kind else {}
 
 
-def vector_sizes(create: pb.CreateCollection) -> dict[str, int | None]:
-    """Dimension by vector name, None for sparse ones."""
-    sizes: dict[str, int | None] = {name: params.size for name, params in dense_vectors(create).items()}
-    return sizes | dict.fromkeys(create.sparse_vectors_config.map)
-
-
 def _check_names(names: Any) -> None:
     for name in names:
         if len(name.encode()) > MAX_NAME_LENGTH or any(c in '/\\\0<>:"|?*' for c in name):

@@ -134,19 +134,18 @@ class _Vectors:
             lookup = message.lookup_from
             self.source = planner.catalog.get(lookup.collection_name)
             self.source_name = lookup.vector_name if lookup.HasField("vector_name") else self.using
-        self.own.check_vector_name(self.using)
+        self.shape = self.own.shape(self.using)
 
     def __call__(self, message: pb.VectorInput) -> Any:
         by_id = message.WhichOneof("variant") == "id"
         vector = self._stored(point_id(message.id)) if by_id else query_vector(message)
-        self._check(vector)
-        return vector
+        return self.shape.fitted(vector)
 
     def all(self, messages: Any) -> list[Any]:
         return [self(message) for message in messages]
 
     def _stored(self, identifier: int | UUID) -> Any:
-        self.source.check_vector_name(self.source_name)
+        self.source.shape(self.source_name)
         if self.source is self.own:
             self.planner.used_ids.add(identifier)
         records = self.source.shard().retrieve([identifier], False, [self.source_name])  # noqa: FBT003 - engine's order
@@ -158,16 +157,6 @@ class _Vectors:
         if vector is None or vector == []:
             raise not_found(f"Point {identifier} has no vector `{self.source_name}`")
         return vector
-
-    def _check(self, vector: Any) -> None:
-        size = self.own.vectors[self.using]
-        if size is None or isinstance(vector, edge.SparseVector):
-            if size is not None or not isinstance(vector, edge.SparseVector):
-                raise invalid(f"vector `{self.using}`: dense and sparse vectors cannot be mixed")
-            return
-        width = len(vector[0]) if vector and isinstance(vector[0], list) else len(vector)
-        if width != size:
-            raise invalid(f"Vector dimension error: expected dim: {size}, got {width}")
 
 
 def _fusion(value: int) -> Any:
@@ -203,8 +192,8 @@ def _context(_: Planner, value: pb.ContextInput, vectors: _Vectors, __: int) -> 
     return edge.Query.Context(edge.ContextQuery(_pairs(value.pairs, vectors)), vectors.using)
 
 
-def _mmr(planner: Planner, value: pb.NearestInputWithMmr, vectors: _Vectors, limit: int) -> Any:
-    if planner.collection.vectors[vectors.using] is None:
+def _mmr(_: Planner, value: pb.NearestInputWithMmr, vectors: _Vectors, limit: int) -> Any:
+    if vectors.shape.size is None:
         raise unavailable("MMR over sparse vectors is")
     diversity = value.mmr.diversity if value.mmr.HasField("diversity") else 0.5
     if not 0 <= diversity <= 1:

@@ -25,26 +25,14 @@ MODES = {
 POINTS_PER_ROUND = 256  # converted before the loop gets its turn: about 15 ms
 
 
-def _check_vectors(vectors: Any, known: dict[str, int | None]) -> None:
-    """Refuse what the engine would take into its log and then fail on."""
-    named = vectors if isinstance(vectors, dict) else {"": vectors}
-    for name, vector in named.items():
-        if name not in known:
-            raise invalid(f"Not existing vector name error: {name}")
-        size, is_sparse = known[name], isinstance(vector, edge.SparseVector)
-        if is_sparse != (size is None):
-            raise invalid(f"vector `{name}` is {'sparse' if is_sparse else 'dense'}, the collection's is not")
-        if is_sparse:
-            continue
-        width = len(vector[0]) if vector and isinstance(vector[0], list) else len(vector)
-        if width != size:
-            raise invalid(f"Vector dimension error: expected dim: {size}, got {width}")
+def _fitted(vectors: Any, collection: Collection) -> Any:
+    if isinstance(vectors, dict):
+        return {name: collection.shape(name).fitted(vector) for name, vector in vectors.items()}
+    return collection.shape("").fitted(vectors)
 
 
 def _point(message: pb.PointStruct, collection: Collection) -> edge.Point:
-    vectors = stored_vectors(message.vectors)
-    if vectors:
-        _check_vectors(vectors, collection.vectors)
+    vectors = _fitted(stored_vectors(message.vectors), collection)
     return edge.Point(point_id(message.id), vectors, payload_to_python(message.payload))
 
 
@@ -52,8 +40,7 @@ def _point_vectors(message: pb.PointVectors, collection: Collection) -> edge.Poi
     vectors = stored_vectors(message.vectors)
     if not vectors:
         raise invalid(f"no vectors are given for point {point_id(message.id)}")
-    _check_vectors(vectors, collection.vectors)
-    return edge.PointVectors(point_id(message.id), vectors)
+    return edge.PointVectors(point_id(message.id), _fitted(vectors, collection))
 
 
 async def _converted(messages: Any, convert: Callable[..., Any], collection: Collection) -> list[Any]:
@@ -80,7 +67,7 @@ async def update_vectors(message: Any, collection: Collection) -> Operation:
 async def delete_vectors(message: Any, collection: Collection) -> Operation:
     names = message.vectors.names[:]
     for name in names:
-        collection.check_vector_name(name)
+        collection.shape(name)
     by_ids, by_filter = Operation.delete_vectors, Operation.delete_vectors_by_filter
     return select(message.points_selector, by_ids, by_filter, names)
 
