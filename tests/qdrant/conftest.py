@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 async def faulty() -> AsyncIterator[FaultyServer]:
     """A server with nothing behind it; pages wait 1 s for it, jobs 2 s."""
     server = FaultyServer()
-    await _serve(server)
+    await _serve(server, deadline_s=1.0, bulk_deadline_s=2.0)
     yield server
     await _leave(server)
 
@@ -26,12 +26,12 @@ async def faulty() -> AsyncIterator[FaultyServer]:
 async def proxied(qdrant: "EdgeNode") -> AsyncIterator[FaultyServer]:
     """The real node behind a server that counts, and fails where it is told to."""
     server = FaultyServer(upstream=f"127.0.0.1:{qdrant.port}")
-    await _serve(server)
+    await _serve(server, deadline_s=30.0, bulk_deadline_s=60.0)
     yield server
     await _leave(server)
 
 
-async def _serve(server: FaultyServer) -> None:
+async def _serve(server: FaultyServer, **deadlines: float) -> None:
     await server.start()
     outage._outages.clear()
     health.forget_health()

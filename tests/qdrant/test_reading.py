@@ -15,7 +15,8 @@ SPEC = access.CollectionSpec(vector_size=2)
 @pytest.fixture
 async def chunks(proxied: FaultyServer) -> str:
     """60 chunks: three documents of 20."""
-    await access.ensure_collection("chunks__v1", "chunks", SPEC)
+    indexes = [index for index in access.PAYLOAD_INDEXES if index.field in {"document_id", "chunk_index"}]
+    await access.ensure_collection("chunks__v1", "chunks", SPEC, indexes)
     await access.upsert_points("chunks", [_chunk(number) for number in range(60)])
     return "chunks"
 
@@ -90,26 +91,29 @@ async def test_pages_of_heavy_points_are_cut_by_bytes(chunks: str) -> None:
 @pytest.mark.parametrize(
     "cursor", ["x", "-1", "9" * 30, "\0", "1 OR 1", "\ud800", "00000000-0000-0000-0000-00000000000g"]
 )
-async def test_a_damaged_cursor_is_named(chunks: str, cursor: str) -> None:
+async def test_a_damaged_cursor_is_named(faulty: FaultyServer, cursor: str) -> None:
     with pytest.raises(InvalidInput, match="start from the first page") as caught:
-        await access.scroll(chunks, cursor=cursor)
+        await access.scroll("chunks", cursor=cursor)
     assert caught.value.field == "cursor"
+    assert faulty.calls == []
 
 
 @pytest.mark.parametrize(
     "content", [[], [1], [1, [2], 3], ["a", []], [2**70, []], [1, ["no id"]], {"a": 1}, "x", [[1], []], [None, []]]
 )
-async def test_a_damaged_ordered_cursor_is_named(chunks: str, content: object) -> None:
+async def test_a_damaged_ordered_cursor_is_named(faulty: FaultyServer, content: object) -> None:
     cursor = base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
     for damaged in (cursor, "=" + cursor, "é"):
         with pytest.raises(InvalidInput, match="start from the first page"):
-            await access.scroll(chunks, cursor=damaged, order_by=access.OrderBy("chunk_index"))
+            await access.scroll("chunks", cursor=damaged, order_by=access.OrderBy("chunk_index"))
+    assert faulty.calls == []
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1001, "10", True, 2**70])
-async def test_a_wrong_limit_names_its_bounds(chunks: str, limit: object) -> None:
+async def test_a_wrong_limit_names_its_bounds(faulty: FaultyServer, limit: object) -> None:
     with pytest.raises(InvalidInput, match="between 1 and 1000"):
-        await access.scroll(chunks, limit=limit)
+        await access.scroll("chunks", limit=limit)
+    assert faulty.calls == []
 
 
 async def test_counts_are_exact_with_and_without_filter(chunks: str) -> None:
@@ -140,8 +144,9 @@ async def test_missing_ids_are_left_out(chunks: str) -> None:
     assert [point.id for point in await access.retrieve(chunks, [5, 900, 2])] == [5, 2]
 
 
-async def test_a_bad_id_is_named(chunks: str) -> None:
+async def test_a_bad_id_is_named(faulty: FaultyServer) -> None:
     for point_id in ("", "no-uuid", -1, 2**64, 1.5, None, True):
         with pytest.raises(InvalidInput) as caught:
-            await access.retrieve(chunks, [point_id])
+            await access.retrieve("chunks", [point_id])
         assert caught.value.field == "point_id"
+    assert faulty.calls == []
