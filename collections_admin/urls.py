@@ -1,8 +1,9 @@
 from django.urls import include, path
 
 from collections_admin.views import chunks as chunk_views
-from collections_admin.views import collection_removal
+from collections_admin.views import collection_removal, document_entry
 from collections_admin.views import collections as collection_views
+from collections_admin.views import documents as document_views
 from collections_admin.views import jobs as job_views
 from collections_admin.views import search as search_views
 from collections_admin.views import tenants as tenant_views
@@ -33,7 +34,25 @@ collections: list = [
     path("collections/<slug:table>/delete/", collection_removal.collection_delete, name="collection-delete"),
 ]
 
-documents: list = []
+documents: list = [
+    path("documents/", document_views.document_list, name="document-list"),
+    path("documents/work/", document_views.document_work, name="document-work"),
+    path("documents/facet/", document_views.document_facet, name="document-facet"),
+    path("documents/bulk/", document_views.document_bulk, name="document-bulk"),
+    path("documents/ingest-failed/", document_views.document_ingest_failed, name="document-ingest-failed"),
+    path("documents/new/", document_entry.document_create, name="document-create"),
+    path("documents/new/paste/", document_entry.document_paste, name="document-paste"),
+    path("documents/new/import/", document_entry.document_import, name="document-import"),
+    path("documents/<uuid:document_id>/", document_views.document_detail, name="document-detail"),
+    path("documents/<uuid:document_id>/record/", document_views.document_record, name="document-record"),
+    path("documents/<uuid:document_id>/history/", document_views.document_history, name="document-history"),
+    path("documents/<uuid:document_id>/download/", document_views.document_download, name="document-download"),
+    path("documents/<uuid:document_id>/edit/", document_views.document_edit, name="document-edit"),
+    path("documents/<uuid:document_id>/ingest/", document_views.document_ingest, name="document-ingest"),
+    path("documents/<uuid:document_id>/archive/", document_views.document_archive, name="document-archive"),
+    path("documents/<uuid:document_id>/restore/", document_views.document_restore, name="document-restore"),
+    path("documents/<uuid:document_id>/delete/", document_views.document_delete, name="document-delete"),
+]
 
 chunks: list = [
     path("collections/<slug:table>/chunks/", chunk_views.chunk_list, name="chunk-list"),

@@ -18,7 +18,21 @@ from tests.running import registered, run_next
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("qdrant")]
 
-WORDS = "retention policy ledger archive clause audit invoice ticket release branch merge deploy backup".split()
+WORDS = [
+    "retention",
+    "policy",
+    "ledger",
+    "archive",
+    "clause",
+    "audit",
+    "invoice",
+    "ticket",
+    "release",
+    "branch",
+    "merge",
+    "deploy",
+    "backup",
+]
 
 
 def prose(sentences: int, seed: int = 1) -> str:
