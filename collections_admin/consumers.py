@@ -19,6 +19,7 @@ from collections_admin.jobs import changes
 from collections_admin.models import Job
 
 RECHECK_SECONDS = 45.0
+LARGEST_ID = 2**62  # beyond what a database takes, an address is merely unknown
 MESSAGES_ALLOWED = 100  # a page sends none
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class TenantJobsConsumer(AsyncJsonWebsocketConsumer):
 
     @property
     def tenant_id(self) -> int:
-        return self.scope["url_route"]["kwargs"]["tenant_id"]
+        return min(self.scope["url_route"]["kwargs"]["tenant_id"], LARGEST_ID)
 
     def groups_wanted(self) -> list[str]:
         return [changes.tenant_group(self.tenant_id)]

@@ -25,6 +25,7 @@ from collections_admin.jobs.notices import CHANGES_CHANNEL, hints
 from collections_admin.models.jobs import Job
 
 POLL_SECONDS = 0.4
+START_SECONDS = 3.0  # a socket waits for the reader; then it opens without
 GATHER_SECONDS = 0.1  # changes of one job within it become one message
 HINTS_AT_ONCE = 50  # for one tenant; more become one "read again", the queue of a socket holds 100
 # A transaction gets its time before it waits for SQLite's lock (at most 20 s), so late ones may look old.
@@ -44,10 +45,12 @@ def job_group(tenant_id: int, job_id: UUID | str) -> str:
 
 @asynccontextmanager
 async def watching(tenant_id: int) -> AsyncIterator[None]:
-    """Changes of the tenant's jobs are sent to its groups meanwhile."""
+    """Changes of the tenant's jobs are sent to its groups meanwhile; "resync" if reading begins late."""
     reader = _readers.setdefault(asyncio.get_running_loop(), ChangeReader())
     reader.add(tenant_id)
     try:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(reader.reading.wait(), START_SECONDS)
         yield
     finally:
         await reader.remove(tenant_id)
@@ -55,6 +58,7 @@ async def watching(tenant_id: int) -> AsyncIterator[None]:
 
 class ChangeReader:
     def __init__(self) -> None:
+        self.reading = asyncio.Event()
         self._watched: Counter[int] = Counter()
         self._pending: dict[str, Hint] = {}
         self._task: asyncio.Task[None] | None = None
@@ -71,6 +75,7 @@ class ChangeReader:
         self._watched += Counter()  # drops the zeros
         if not self._watched and self._task:
             task, self._task = self._task, None
+            self.reading.clear()
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
@@ -78,7 +83,7 @@ class ChangeReader:
     async def _hear(self) -> None:
         async for payload in listen(CHANGES_CHANNEL):
             if payload is None:
-                await self._send_resync()
+                await self._begin()
             else:
                 hint = json.loads(payload)
                 self._pending[hint["id"]] = hint
@@ -89,9 +94,8 @@ class ChangeReader:
         try:
             while True:
                 try:
-                    await self._send(await poller.changed(list(self._watched)))
-                    if in_gap:
-                        await self._send_resync()
+                    changed = await poller.changed(list(self._watched))
+                    await (self._begin() if in_gap else self._send(changed))
                     in_gap = False
                 except DatabaseError:
                     logger.exception("The jobs that changed could not be read")
@@ -119,7 +123,9 @@ class ChangeReader:
             for hint in mine:
                 await _send_to(job_group(tenant_id, hint["id"]), hint)
 
-    async def _send_resync(self) -> None:
+    async def _begin(self) -> None:
+        """From here on nothing is missed; what was before may have been."""
+        self.reading.set()
         for tenant_id in list(self._watched):
             await _send_to(tenant_group(tenant_id), {"type": "resync"})
 

@@ -69,7 +69,7 @@ class Heart(threading.Thread):
         now = monotonic()
         if now - self._renewed_at < settings.JOB_HEARTBEAT_SECONDS:
             return
-        leases.renew(self._worker.id, self._worker.slots.keys())
+        leases.renew(self._worker.id, [lease.job_id for lease in self._worker.slots.copy()])
         workers.beat(self._worker.as_row())
         if now - self._renewed_at > settings.JOB_LEASE_SECONDS / 2 and self._renewed_at > 0:
             # Nobody could renew while the database was away: let living workers do so before judging them.
@@ -80,13 +80,13 @@ class Heart(threading.Thread):
         slots = self._worker.slots.copy()
         if not slots:
             return
-        held = leases.look(self._worker.id, slots.keys())
-        for job_id, slot in slots.items():
-            self._judge(slot, held.get(job_id))
+        held = leases.look(self._worker.id, [lease.job_id for lease in slots])
+        for lease, slot in slots.items():
+            self._judge(slot, held.get(lease.job_id))
 
     def _judge(self, slot: "Slot", held: HeldJob | None) -> None:
         if held is None or held.attempt != slot.job.attempt:
-            if self._worker.slots.get(slot.job.id) is slot:
+            if slot.job.lease in self._worker.slots:
                 self._worker.interrupt(slot, JobLost, "Another worker may hold the job.")
                 self._cancel_task_late(slot)
         elif held.cancel_reason is not None:
@@ -120,7 +120,7 @@ class Heart(threading.Thread):
     def _enforce_stop(self) -> None:
         asked = self._worker.stop_asked_at
         if asked is not None and monotonic() - asked > STOP_FOR_GOOD_AFTER:
-            release_all([slot.job.lease for slot in self._worker.slots.copy().values()])
+            release_all(list(self._worker.slots.copy()))
             self._worker.exit_hard()
 
     def _database_is(self, *, away: bool, error: Exception | None = None) -> None:

@@ -47,7 +47,7 @@ class HeldJob:
 
 
 def claim(worker: UUID, worker_name: str, limit: int) -> list[Job]:
-    due = Job.objects.filter(status=JobStatus.QUEUED, run_after__lte=Now())
+    due = Job.objects.filter(status=JobStatus.QUEUED, run_after__lte=timezone.now())
     if not due.exists():  # an idle worker must not take SQLite's write lock twice a second
         return []
     with transaction.atomic():
@@ -73,9 +73,7 @@ def claim(worker: UUID, worker_name: str, limit: int) -> list[Job]:
 
 
 def held(lease: Lease) -> models.QuerySet[Job]:
-    return Job.objects.filter(
-        pk=lease.job_id, attempt=lease.attempt, worker=lease.worker, status=JobStatus.RUNNING
-    )
+    return Job.objects.filter(pk=lease.job_id, attempt=lease.attempt, worker=lease.worker, status=JobStatus.RUNNING)
 
 
 def lock(lease: Lease) -> Job:
@@ -182,9 +180,7 @@ def _rescue(job: Job) -> None:
         _settle(job, JobStatus.CANCELLED, AttemptOutcome.DIED)
     elif job.deaths >= DEATHS_TO_QUARANTINE:
         job.is_quarantined = True
-        job.error = (
-            f"Its worker died {job.deaths} times while running it; it is put aside until someone retries it."
-        )
+        job.error = f"Its worker died {job.deaths} times while running it; it is put aside until someone retries it."
         _settle(job, JobStatus.FAILED, AttemptOutcome.DIED)
     else:
         job.error = "Its worker died; another one takes it over."

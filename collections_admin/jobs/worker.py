@@ -16,6 +16,7 @@ from collections_admin.jobs.context import RunningJob
 from collections_admin.jobs.endings import Ending, run_handler
 from collections_admin.jobs.errors import JobInterrupted, JobLost, WorkerStopping
 from collections_admin.jobs.heart import Heart, release_all
+from collections_admin.jobs.leases import Lease
 from collections_admin.jobs.listening import listen
 from collections_admin.jobs.notices import WAKE_CHANNEL
 from collections_admin.models.jobs import Job, Worker
@@ -48,7 +49,7 @@ class JobWorker:
         self, *, concurrency: int, parent_pid: int | None = None, hard_exit: Callable[[], None] | None = None
     ) -> None:
         self.id: UUID = uuid4()
-        self.slots: dict[UUID, Slot] = {}
+        self.slots: dict[Lease, Slot] = {}  # by attempt: one that lost its job may still wind up beside the next
         self.stop_asked_at: float | None = None
         self.parent_pid = parent_pid
         self._concurrency = concurrency
@@ -114,19 +115,22 @@ class JobWorker:
 
     def _start(self, job: Job) -> None:
         slot = Slot(RunningJob(job))
-        self.slots[job.pk] = slot
+        self.slots[slot.job.lease] = slot
         slot.task = asyncio.create_task(self._run(slot), name=f"job-{job.short_id}")
         slot.task.add_done_callback(lambda _: self._ended(slot))
 
     def _ended(self, slot: Slot) -> None:
-        del self.slots[slot.job.id]
+        del self.slots[slot.job.lease]
         self._wake.set()
         error = None if slot.task.cancelled() else slot.task.exception()
         if error:  # the lease is not renewed any more: the job will be rescued
             logger.error("job %s: its end could not be recorded", slot.job.short_id, exc_info=error)
 
     async def _run(self, slot: Slot) -> None:
-        """One attempt in a database thread of its own."""
+        """One attempt; its handler has a database thread of its own, claims and ends share the worker's.
+
+        One thread for those: many would wait for each other at SQLite's lock, and a stuck handler would block its end.
+        """
         job, began = slot.job, monotonic()
         logger.info("job %s %s started attempt %d", job.short_id, job.kind, job.attempt)
         async with ThreadSensitiveContext():
@@ -134,16 +138,18 @@ class JobWorker:
                 ending = await run_handler(job)
                 slot.has_ended = True
                 await job.flush()
-                await self._record(job, ending)
             finally:
                 await in_thread(connections.close_all)()
-        logger.info("job %s %s %s after %.1f s", job.short_id, job.kind, ending.word, monotonic() - began)
+        if await self._record(job, ending):
+            logger.info("job %s %s %s after %.1f s", job.short_id, job.kind, ending.word, monotonic() - began)
 
-    async def _record(self, job: RunningJob, ending: Ending) -> None:
+    async def _record(self, job: RunningJob, ending: Ending) -> bool:
         try:
             await self._reach_database(lambda: ending.record(job.lease))
         except JobLost:
-            logger.warning("job %s: the attempt had lost the job before it ended", job.short_id)
+            logger.warning("job %s %s lost before attempt %d ended", job.short_id, job.kind, job.attempt)
+            return False
+        return True
 
     async def _reach_database(self, function: Callable):
         """Call it until the database answers; None when the worker has to stop before."""
@@ -171,7 +177,7 @@ class JobWorker:
         for slot in self.slots.values():
             self.cancel_task(slot)
         await self._tasks_end(STOP_TASK_SECONDS)
-        stuck = [slot.job.lease for slot in self.slots.values()]
+        stuck = list(self.slots)
         await asyncio.to_thread(_release_and_leave, stuck, self.id)
         if stuck:
             self.exit_hard()
@@ -186,7 +192,7 @@ class JobWorker:
             self._loop.call_soon_threadsafe(callback)
 
 
-def _release_and_leave(held: list[leases.Lease], worker_id: UUID) -> None:
+def _release_and_leave(held: list[Lease], worker_id: UUID) -> None:
     release_all(held)
     with suppress(DatabaseError, InterfaceError):
         workers.remove(worker_id)
