@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 Send = Callable[[AsyncQdrantClient, float], Awaitable[Any]]
 READ_RETRIES = 2
+# While Qdrant is known not to answer, pages with several calls must not wait the whole deadline for each of them.
+# The health check keeps its own deadline and ends this state.
+KNOWN_DOWN_DEADLINE_S = 1.0
 LEAST_LEFT_S = 0.01  # with less time left no answer can come; asking would only load Qdrant
 RATE_RETRIES = 3
 
@@ -68,6 +71,8 @@ async def call(
     connection = current_connection()
     used = connection.lanes[lane]
     limit = deadline_s or used.deadline_s
+    if deadline_s is None and lane == "interactive" and connection.outage.is_established():
+        limit = min(limit, KNOWN_DOWN_DEADLINE_S)
     attempt = Attempt(
         operation=operation,
         collection=collection,

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 logger = logging.getLogger(__name__)
 
+ESTABLISHED_S = 3.0
+
 
 @dataclass(slots=True)
 class Outage:
@@ -26,8 +28,8 @@ class Outage:
             self.since = None
 
     def is_established(self) -> bool:
-        """Old enough that a repeated attempt within one call would only make a page wait."""
-        return self.since is not None and (datetime.now(tz=UTC) - self.since).total_seconds() > 3
+        """Old enough that a page should not wait and try as if it were news."""
+        return self.since is not None and (datetime.now(tz=UTC) - self.since).total_seconds() > ESTABLISHED_S
 
     def clause(self) -> str:
         """`" since 12:04:10"` in local time, or nothing when Qdrant answered until now."""

@@ -1,4 +1,4 @@
-"""Searches through `collections_admin.qdrant` against the bare client: `python tests/benchmarks/bench_search_client.py`.
+"""Searches through `collections_admin.qdrant` against the bare client: `python -m tests.benchmarks.bench_search_client`.
 
 10,000 chunks of 384 dimensions on an embedded node of its own; 100 people search at once, filtered, first by one way,
 then by the other, in alternating rounds of one run with the same requests. Read the ratios: the machine is shared.
@@ -9,17 +9,12 @@ import asyncio
 import math
 import random
 import statistics
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from qdrant_client import AsyncQdrantClient, models
 
 from collections_admin import qdrant as access

@@ -307,6 +307,28 @@ async def test_a_write_is_not_repeated_when_qdrant_is_unavailable(faulty: Faulty
     assert faulty.calls == ["Upsert"]
 
 
+async def test_pages_wait_and_try_less_while_qdrant_is_known_to_be_down(
+    faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collections_admin.qdrant.outage.ESTABLISHED_S", 0.0)
+    monkeypatch.setattr("collections_admin.qdrant.calls.KNOWN_DOWN_DEADLINE_S", 0.2)
+    faulty.behaviours["Count"] = hangs
+    with pytest.raises(QdrantTimeout, match="within 1 s"):
+        await access.count("chunks")
+    with pytest.raises(QdrantTimeout, match=r"within 0\.2 s since \d\d:\d\d:\d\d"):
+        await access.count("chunks")
+    faulty.behaviours["Count"] = fails(CODE.UNAVAILABLE)
+    faulty.calls.clear()
+    with pytest.raises(QdrantUnavailable):
+        await access.count("chunks")
+    assert faulty.calls == ["Count"]
+    faulty.behaviours["HealthCheck"] = answers(pb.HealthCheckReply(version="1.20.0"))
+    assert (await access.check_health()).ok
+    faulty.behaviours["Count"] = hangs
+    with pytest.raises(QdrantTimeout, match="within 1 s"):
+        await access.count("chunks")
+
+
 async def test_keepalive_and_message_sizes_are_bounded() -> None:
     options = connections.GRPC_OPTIONS
     assert options["grpc.keepalive_time_ms"] >= 300_000
