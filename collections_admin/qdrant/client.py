@@ -215,8 +215,8 @@ async def close_connections() -> None:
 
 
 def _forget_dead_loops() -> None:
-    for loop in [loop for loop in _connections if loop.is_closed()]:
-        del _connections[loop]
+    for loop in [loop for loop in list(_connections) if loop.is_closed()]:
+        _connections.pop(loop, None)
 
 
 async def _close_quietly(client: AsyncQdrantClient) -> None:

@@ -26,9 +26,12 @@ unbounded concurrency                      test_calls_in_flight_are_bounded
 """
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -36,8 +39,10 @@ import pytest
 from qdrant_client import grpc as pb
 
 from collections_admin import qdrant as access
+from collections_admin.edge_node.supervisor import EdgeNode
 from collections_admin.errors import QdrantRejected, QdrantTimeout, QdrantUnavailable
 from collections_admin.qdrant import client as connections
+from collections_admin.qdrant import outage
 from tests.qdrant.faulty_server import (
     PASS_ON,
     FaultyServer,
@@ -285,6 +290,47 @@ async def test_the_connection_comes_back_by_itself_after_an_outage(faulty: Fault
                 await asyncio.sleep(0.05)
     assert connections.current_connection() is connection
     assert connection.outage.since is None
+
+
+@pytest.fixture
+async def own_node(tmp_path: Path) -> AsyncIterator[EdgeNode]:
+    """A node that may be stopped without disturbing other tests, with one point in `chunks`."""
+    node = EdgeNode(tmp_path / "node").start()
+    outage._outages.clear()
+    access.configure(access.QdrantConfig(host="127.0.0.1", grpc_port=node.port, deadline_s=5.0))
+    await access.create_collection("chunks", spec=access.CollectionSpec(vector_size=2))
+    await access.upsert_points("chunks", [POINT])
+    yield node
+    await access.close_connections()
+    access.configure(None)
+    node.stop()
+
+
+async def test_a_frozen_node_is_named_and_answers_again_when_it_thaws(own_node: EdgeNode) -> None:
+    os.kill(own_node.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(QdrantTimeout, match="did not answer within 5 s"):
+            await access.count("chunks")
+        health = await access.check_health()
+    finally:
+        os.kill(own_node.pid, signal.SIGCONT)
+    assert not health.ok
+    assert health.since is not None
+    assert (await access.check_health()).ok
+    assert await access.count("chunks") == 1
+
+
+async def test_a_killed_node_is_found_again_by_the_same_connection(own_node: EdgeNode) -> None:
+    connection = connections.current_connection()
+    own_node.kill()
+    with pytest.raises(QdrantUnavailable):
+        await access.count("chunks")
+    own_node.start()
+    async with asyncio.timeout(30):
+        while not (await access.check_health()).ok:
+            await asyncio.sleep(0.05)
+    assert await access.count("chunks") == 1
+    assert connections.current_connection() is connection
 
 
 async def test_a_read_is_repeated_twice_when_qdrant_is_unavailable_for_a_moment(faulty: FaultyServer) -> None:
