@@ -4,7 +4,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from collections_admin.errors import InvalidInput
-from collections_admin.models import Distance, TenantCollection
+from collections_admin.models import TenantCollection
 from collections_admin.services.search import (
     MAX_LIMIT,
     MAX_OFFSET,
@@ -103,6 +103,10 @@ class SearchForm(forms.Form):
         return cleaned
 
     @property
-    def score_hint(self) -> str:
-        collection = self.cleaned_data.get("table") if self.is_bound and hasattr(self, "cleaned_data") else None
-        return "−1 to 1" if collection is None or collection.distance == Distance.COSINE else ""
+    def problems(self) -> list[dict[str, str]]:
+        """What is wrong, each with the label of its field."""
+        labels = {name: field.label or name.capitalize() for name, field in self.fields.items()}
+        return [
+            {"label": f"{labels.get(name, 'Search')} cannot be used", "text": errors[0]}
+            for name, errors in self.errors.items()
+        ]

@@ -13,6 +13,7 @@ from collections_admin.errors import NotFound, Unavailable
 from collections_admin.models import Chunk, TenantCollection
 from collections_admin.qdrant.filters import And, Equals, Range
 from collections_admin.services.chunks import IN_ORDER, as_text
+from collections_admin.services.payload_filters import FIELDS
 from collections_admin.services.search import SearchOutcome, belongs_to, search, within_tenant
 from collections_admin.services.standing import Standing, compare
 
@@ -113,7 +114,7 @@ async def chunk_detail(collection: TenantCollection, point_id: uuid.UUID, *, wit
         standing=_standing(point, row, collection.embedding_model, failure),
         title=as_text((payload or {}).get("title")) or (row.title if row else ""),
         text=as_text(payload.get("content")) if payload is not None else row.content if row else "",
-        payload=payload,
+        payload=None if payload is None else _in_order(payload),
         document_id=place.document_id,
         number=place.index + 1 if place.index is not None else None,
         count=_count(payload, row),
@@ -241,6 +242,12 @@ def _comparisons(payload: dict[str, Any] | None, row: _Row | None) -> tuple[Comp
         _compared("Model", row.embedding_model, payload.get("embedding_model")),
         _compared("Revision", row.rev, payload.get("rev")),
     )
+
+
+def _in_order(payload: dict[str, Any]) -> dict[str, Any]:
+    """Qdrant answers keys in any order; ours first, then the others by name, metadata last."""
+    places = {key: place for place, key in enumerate(FIELDS)}
+    return dict(sorted(payload.items(), key=lambda item: (item[0] == "meta", places.get(item[0], 99), item[0])))
 
 
 def _compared(name: str, database: object, held: object) -> Comparison:

@@ -52,7 +52,6 @@ SUGGESTED_FIELDS = (
     "embedding_model",
     "rev",
     "indexed_at",
-    "meta.",
 )
 
 _PART = r'(?:"[^"]{1,256}"|[^".:\[\]\s]{1,256})'
@@ -133,9 +132,9 @@ class PayloadFilters:
         return pairs
 
     def query_string(self, **more: object) -> str:
-        """`?f=…&q=…` with further parameters, of which empty ones are left out; `?` when there is none."""
+        """`?f=…&q=…` with further parameters, of which empty ones are left out; empty when there is none."""
         pairs = self.parameters() + [(key, str(value)) for key, value in more.items() if value not in {None, ""}]
-        return f"?{urlencode(pairs)}"
+        return f"?{urlencode(pairs)}" if pairs else ""
 
     def without(self, field: FieldFilter) -> Self:
         return replace(self, fields=tuple(kept for kept in self.fields if kept != field))

@@ -90,7 +90,7 @@
     remove.setAttribute("aria-label", `Remove filter ${text}`);
     const token = node("span", { className: "token" }, key, text.slice(colon + 1), field, remove);
     token.dataset.token = "";
-    form.insertBefore(token, form.querySelector(".filter-input"));
+    form.querySelector(".filter-input").before(token);
   };
   const apply = (form) => form.requestSubmit();
   const acceptValue = (input, piece, value) => {
