@@ -8,7 +8,7 @@ node as against a server; what the node cannot do it answers with UNIMPLEMENTED 
 
 How it hangs together, from the outside in:
 
-    __main__      arguments, folder lock, signals, ready line          supervisor   starts and stops the process
+    process       arguments, folder lock, signals, ready line          supervisor   starts and stops the process
     server        grpc.aio server; guard(): `time` field and status codes
     services_*    one method per RPC
     coalescing    searches that wait at one moment become one engine call
