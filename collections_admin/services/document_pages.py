@@ -16,6 +16,7 @@ from collections_admin.services.document_actions import Standing, refusals
 from collections_admin.services.validation import clean_text
 
 PAGE_ROWS = 50
+REREAD_ROWS = 200
 MAX_FILTERS = 20
 MAX_WORDS_CHARS = 200
 PREVIEW_CHARS = 4_000
@@ -221,13 +222,20 @@ _DETAIL_FIELDS = (
 
 
 @in_thread
-def list_documents(tenant: Tenant, filters: DocumentFilters, *, rows: int = PAGE_ROWS) -> DocumentPage:
-    """Newest first."""
+def list_documents(tenant: Tenant, filters: DocumentFilters, *, until: str = "", rows: int = PAGE_ROWS) -> DocumentPage:
+    """Newest first. `until` is the cursor of the last row of a page that is read again, with what has come into it
+    since (at most REREAD_ROWS). Raises InvalidInput.
+    """
     found = filters.narrow(Document.objects.filter(tenant=tenant))
     if filters.after:
         at, pk = _read_cursor(filters.after)
         found = found.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=pk))
     columns = {*_LIST_FIELDS, *_STANDING_FIELDS, "pk", "upload_id", "collection__table"}
+    if until:
+        at, pk = _read_cursor(until)
+        found = found.filter(Q(created_at__gt=at) | Q(created_at=at, pk__gte=pk))
+        again = found.order_by("created_at", "id").values(*columns)[:REREAD_ROWS]
+        return DocumentPage(rows=[_row(values) for values in again][::-1], next_after="")
     page = [_row(values) for values in found.order_by("-created_at", "-id").values(*columns)[: rows + 1]]
     return DocumentPage(rows=page[:rows], next_after=page[rows - 1].cursor if len(page) > rows else "")
 

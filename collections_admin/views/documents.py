@@ -23,12 +23,13 @@ from collections_admin.models import DocumentStatus
 from collections_admin.services import document_pages as pages
 from collections_admin.services import documents
 from collections_admin.services.document_actions import DocumentAction
-from collections_admin.services.document_pages import DocumentDetail, DocumentFilters
+from collections_admin.services.document_pages import DocumentDetail, DocumentFilters, DocumentPage
 from collections_admin.services.tenant_collections import find_collection
 from collections_admin.views.answers import form_page, form_view, go, page_or_fragment, posted
 from collections_admin.views.chunks import document_browser
 
 JOB_KINDS = {DocumentAction.DELETE: "delete_documents"}
+PARTS = {"rows": "documents/_rows.html", "page": "documents/_page.html"}
 DONE = {
     DocumentAction.INGEST: "is queued for its ingest",
     DocumentAction.ARCHIVE: "is being archived",
@@ -62,18 +63,19 @@ class StatusTab:
 @require_safe
 @never_cache
 async def document_list(request: HttpRequest, tenant_id: int) -> HttpResponse:
-    """`?part=rows` answers with one page of rows alone, `?part=page` also with what goes on behind it."""
+    """`?part=` answers with a piece: the rows of one page, those and what goes on behind them, the tabs."""
     shell = await open_tenant(request, tenant_id, active="documents")
     try:
         filters = _filters(request)
+        page = await pages.list_documents(shell.tenant, filters, until=request.GET.get("until", ""))
     except InvalidInput as error:
         return _mistaken(request, shell, error)
-    page = await pages.list_documents(shell.tenant, filters)
-    context = {"page": page, "filters": filters} | _list_urls(shell, filters, page.next_after)
-    if part := request.GET.get("part"):
-        template = "documents/_rows.html" if part == "rows" else "documents/_page.html"
-        return render(request, template, context)
+    context = {"page": page, "filters": filters} | _list_urls(shell, filters, page)
+    if part := PARTS.get(request.GET.get("part", "")):
+        return render(request, part, context)
     context |= await _around(shell, filters)
+    if request.GET.get("part") == "tabs":
+        return render(request, "documents/_tabs.html", context)
     return page_or_fragment(request, "documents/list.html", "documents/_table.html", context)
 
 
@@ -88,20 +90,21 @@ def _filters(request: HttpRequest) -> DocumentFilters:
 
 
 def _mistaken(request: HttpRequest, shell: Shell, error: InvalidInput) -> HttpResponse:
-    context = {"mistake": error.message, "filters": DocumentFilters()} | _list_urls(shell, DocumentFilters(), "")
+    context = {"mistake": error.message, "filters": DocumentFilters()} | _list_urls(shell, DocumentFilters(), None)
     return page_or_fragment(request, "documents/list.html", "documents/_table.html", context, status=400)
 
 
-def _list_urls(shell: Shell, filters: DocumentFilters, next_after: str) -> dict[str, str]:
+def _list_urls(shell: Shell, filters: DocumentFilters, page: DocumentPage | None) -> dict[str, str]:
     url = reverse("document-list", args=[shell.tenant.pk])
-    here = [("after", filters.after)] if filters.after else []
-    return {
-        "list_url": url,
-        "rows_url": _with(url, [*filters.parameters(), *here, ("part", "rows")]),
-        "more_url": _with(url, [*filters.parameters(), ("after", next_after), ("part", "page")]) if next_after else "",
-        "next_url": _with(url, [*filters.parameters(), ("after", next_after)]) if next_after else "",
-        "first_url": _with(url, filters.parameters()),
-    }
+    kept = filters.parameters()
+    urls = {"list_url": url, "first_url": _with(url, kept), "tabs_url": _with(url, [*kept, ("part", "tabs")])}
+    if page and page.rows:
+        here = [("after", filters.after)] if filters.after else []
+        urls["rows_url"] = _with(url, [*kept, *here, ("until", page.rows[-1].cursor), ("part", "rows")])
+    if page and page.next_after:
+        urls["next_url"] = _with(url, [*kept, ("after", page.next_after)])
+        urls["more_url"] = _with(url, [*kept, ("after", page.next_after), ("part", "page")])
+    return urls
 
 
 def _with(url: str, parameters: list[tuple[str, str]]) -> str:
@@ -168,7 +171,7 @@ async def document_detail(request: HttpRequest, tenant_id: int, document_id: UUI
     shell = await open_tenant(request, tenant_id, active="documents")
     context = await _document(shell, document_id)
     if request.GET.get("part") == "head":
-        return render(request, "documents/_head.html", context)
+        return render(request, "documents/_head.html", context | {"tab": request.GET.get("tab"), "is_reread": True})
     row = await pages.open_document(shell.tenant, document_id)
     context |= await document_browser(request, shell, row)
     return render(request, "documents/detail.html", context | {"tab": "chunks"}, status=context["browser"].status)
