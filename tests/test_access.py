@@ -1,15 +1,19 @@
 """Who gets what at every door: a route or socket without a row here fails the tests."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from channels.auth import AuthMiddlewareStack
+from channels.routing import URLRouter
 from django.test import AsyncClient
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from collections_admin.access import Need
 from collections_admin.models import Job, Role
+from collections_admin.routing import websocket_urlpatterns
 from tests.factories import (
     ChunkFactory,
     CollectionFactory,
@@ -21,6 +25,7 @@ from tests.factories import (
     make,
     member,
 )
+from tests.jobs.sockets import Socket
 
 PUBLIC, SIGNED_IN, SUPERUSER = "public", "signed in", "superuser"
 MISSING_UUID = "00000000-0000-4000-8000-000000000000"
@@ -47,8 +52,82 @@ ROUTES: dict[str, Route] = {
     "logout": Route(PUBLIC, "post"),
     "password-change": Route(SIGNED_IN),
     "password-change-done": Route(SIGNED_IN),
+    # Tenants and members
+    "tenant-list": Route(SIGNED_IN),
+    "tenant-create": Route(SUPERUSER),
+    "tenant-ensure-all": Route(SUPERUSER),
+    "tenant-detail": Route(READ, path=(TENANT,)),
+    "tenant-edit": Route(ADMIN, path=(TENANT,)),
+    "tenant-deactivate": Route(READ_ADMIN, path=(TENANT,)),
+    "member-add": Route(ADMIN, path=(TENANT,)),
+    "member-edit": Route(ADMIN, path=(TENANT, MEMBER)),
+    "member-remove": Route(ADMIN, path=(TENANT, MEMBER)),
+    # Collections
+    "table-add": Route(WRITE, path=(TENANT,)),
+    "collection-list": Route(READ, path=(TENANT,)),
+    "collection-rows": Route(READ, path=(TENANT,)),
+    "collection-create": Route(WRITE, path=(TENANT,)),
+    "collection-ensure-all": Route(WRITE, path=(TENANT,)),
+    "collection-detail": Route(READ, path=(TENANT, TABLE)),
+    "collection-edit": Route(READ, path=(TENANT, TABLE)),
+    "collection-ensure": Route(WRITE, "post", path=(TENANT, TABLE)),
+    "collection-protect": Route(ADMIN, "post", path=(TENANT, TABLE)),
+    "collection-clean-up": Route(ADMIN, path=(TENANT, TABLE)),
+    "collection-delete": Route(ADMIN, path=(TENANT, TABLE)),
+    # Documents
+    "document-list": Route(READ, path=(TENANT,)),
+    "document-work": Route(READ, path=(TENANT,)),
+    "document-facet": Route(READ, path=(TENANT,)),
+    "document-bulk": Route(WRITE, "post", path=(TENANT,)),
+    "document-ingest-failed": Route(WRITE, "post", path=(TENANT,)),
+    "document-create": Route(WRITE, path=(TENANT,)),
+    "document-paste": Route(WRITE, path=(TENANT,)),
+    "document-import": Route(WRITE, path=(TENANT,)),
+    "document-detail": Route(READ, path=(TENANT, DOCUMENT)),
+    "document-record": Route(READ, path=(TENANT, DOCUMENT)),
+    "document-history": Route(READ, path=(TENANT, DOCUMENT)),
+    "document-download": Route(READ, path=(TENANT, DOCUMENT)),
+    "document-edit": Route(WRITE, path=(TENANT, DOCUMENT)),
+    "document-ingest": Route(WRITE, "post", path=(TENANT, DOCUMENT)),
+    "document-archive": Route(WRITE, "post", path=(TENANT, DOCUMENT)),
+    "document-restore": Route(WRITE, "post", path=(TENANT, DOCUMENT)),
+    "document-delete": Route(ADMIN, path=(TENANT, DOCUMENT)),
+    # Chunks and search
+    "chunk-list": Route(READ, path=(TENANT, TABLE)),
+    "chunk-facet": Route(READ, path=(TENANT, TABLE), data={"field": "document_id"}),
+    "chunk-detail": Route(READ, path=(TENANT, TABLE, POINT)),
+    "document-chunks": Route(READ, path=(TENANT, DOCUMENT)),
+    "search": Route(READ, path=(TENANT,)),
+    # Jobs
+    "job-list": Route(READ, path=(TENANT,)),
+    "job-detail": Route(READ, path=(TENANT, JOB)),
+    "job-cancel": Route(WRITE, "post", path=(TENANT, JOB)),
+    "job-retry": Route(WRITE, "post", path=(TENANT, JOB)),
 }
-SOCKETS: dict[str, tuple[str, ...]] = {}
+# Pages with a form, which change something when they are posted: who may open one may post it.
+FORMS = {
+    "tenant-create",
+    "tenant-ensure-all",
+    "tenant-edit",
+    "tenant-deactivate",
+    "member-add",
+    "member-edit",
+    "member-remove",
+    "table-add",
+    "collection-create",
+    "collection-ensure-all",
+    "collection-clean-up",
+    "collection-delete",
+    "document-create",
+    "document-paste",
+    "document-import",
+    "document-edit",
+    "document-delete",
+}
+SOCKETS: dict[str, tuple[str, ...]] = {
+    "ws/tenants/<int:tenant_id>/jobs/": (TENANT,),
+    "ws/tenants/<int:tenant_id>/jobs/<uuid:job_id>/": (TENANT, JOB),
+}
 
 
 def named_routes(resolver: URLResolver | None = None) -> set[str]:
@@ -67,9 +146,31 @@ def test_every_route_has_a_row() -> None:
 
 
 def test_every_socket_has_a_row() -> None:
-    from collections_admin.routing import websocket_urlpatterns
+    *doors, nowhere = [str(pattern.pattern) for pattern in websocket_urlpatterns]
+    assert set(doors) == set(SOCKETS)
+    assert nowhere == "", "any other address is refused by the last pattern"
 
-    assert {pattern.name for pattern in websocket_urlpatterns} == set(SOCKETS)
+
+@pytest.mark.parametrize("address", SOCKETS)
+async def test_sockets_open_for_members_alone(
+    address: str, client_for: Callable[..., Awaitable[AsyncClient]], transactional_db: None
+) -> None:
+    world = await make(build_world)
+    path = "/" + address.replace("<int:tenant_id>", str(world.objects[TENANT])).replace(
+        "<uuid:job_id>", str(world.objects[JOB])
+    )
+    for person, account in {"anonymous": None, **world.people}.items():
+        cookies = (await client_for(account)).cookies
+        text = "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
+        socket = Socket(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), path, cookies=text)
+        await socket.connect()
+        if person == "anonymous":
+            assert await socket.close_code() == 4401, person
+        elif person in {"stranger", "nobody's"}:
+            assert await socket.close_code() == 4404, person
+        else:
+            await socket.hears("ready")
+        await socket.disconnect()
 
 
 @dataclass(frozen=True)
@@ -139,6 +240,22 @@ async def test_each_person_gets_what_the_table_says(
             break  # the first permitted one may have used up what the address names
 
 
+@pytest.mark.parametrize("name", sorted(FORMS))
+async def test_a_form_is_posted_only_by_those_who_may_open_it(
+    name: str, client_for: Callable[..., Awaitable[AsyncClient]], qdrant: Any
+) -> None:
+    route, world = ROUTES[name], await make(build_world)
+    url = reverse(name, kwargs={key: world.objects[key] for key in route.path})
+    anonymous = await (await client_for()).post(url)
+    assert anonymous.status_code == 302
+    assert anonymous["Location"].startswith(reverse("login"))
+    for person, account in world.people.items():
+        expected = refused_status(route, person)
+        if expected is not None:
+            answer = await (await client_for(account)).post(url)
+            assert answer.status_code == expected, person
+
+
 @pytest.mark.parametrize("name", [name for name, route in ROUTES.items() if route.path])
 async def test_a_foreign_object_looks_like_a_missing_one(
     name: str, client_for: Callable[..., Awaitable[AsyncClient]], qdrant: Any
@@ -165,8 +282,6 @@ async def test_a_foreign_object_looks_like_a_missing_one(
 
 def _without_names(answer: Any) -> str:
     """The page without what differs between any two answers: the token against forged requests."""
-    import re
-
     return re.sub(r"[A-Za-z0-9]{64}", "", answer.content.decode())
 
 
