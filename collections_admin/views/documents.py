@@ -312,9 +312,10 @@ async def document_delete(request: HttpRequest, tenant_id: int, document_id: UUI
 @require_POST
 async def document_bulk(request: HttpRequest, tenant_id: int) -> HttpResponse:
     """`action` for all `ids`; deleting asks first."""
-    action = _action(request.POST.get("action", ""))
-    need = Need.ADMIN if action == DocumentAction.DELETE else Need.WRITE
+    wanted = request.POST.get("action", "")
+    need = Need.ADMIN if wanted == DocumentAction.DELETE else Need.WRITE
     shell = await open_tenant(request, tenant_id, need, active="documents")
+    action = _action(wanted)
     ids = _ids(request.POST.getlist("ids"))
     if action == DocumentAction.DELETE and "confirmed" not in request.POST:
         return render(request, "documents/delete.html", {"ids": ids})
