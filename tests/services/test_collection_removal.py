@@ -7,7 +7,7 @@ from asgiref.sync import sync_to_async
 
 from collections_admin import qdrant as package
 from collections_admin.concurrency import in_transaction
-from collections_admin.errors import Conflict, NotFound, Unavailable
+from collections_admin.errors import Conflict, NotFound
 from collections_admin.jobs.kinds.collection_removal import start_removal
 from collections_admin.jobs.queue import enqueue
 from collections_admin.models import AuditEvent, Chunk, Document, Job, JobStatus, Removal, TenantCollection
@@ -228,13 +228,6 @@ async def test_points_are_deleted_by_ids_until_none_is_left(qdrant):
     assert await package.count(row.alias) == 0
     missing = await make(CollectionFactory, table="users")
     assert [number async for number in removal.delete_points(missing)] == []
-    with pytest.raises(Unavailable):
-        qdrant.stop()
-        try:
-            [number async for number in removal.delete_points(row)]
-        finally:
-            qdrant.start()
-            await package.close_connections()
 
 
 async def test_the_rows_of_one_collection_are_deleted_and_no_others(qdrant):

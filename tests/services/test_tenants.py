@@ -40,7 +40,11 @@ async def test_the_counts_of_a_tenant_are_its_own():
     await make(MembershipFactory, tenant=first.tenant)
     second = await make(CollectionFactory, table="users")
     rows = {row.id: row for row in (await tenants.list_tenants(await make(SuperuserFactory))).rows}
-    assert (rows[first.tenant_id].members, rows[first.tenant_id].collections, rows[first.tenant_id].documents) == (1, 1, 2)
+    assert (rows[first.tenant_id].members, rows[first.tenant_id].collections, rows[first.tenant_id].documents) == (
+        1,
+        1,
+        2,
+    )
     assert (rows[second.tenant_id].members, rows[second.tenant_id].documents) == (0, 0)
 
 
