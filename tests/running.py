@@ -12,6 +12,10 @@ from collections_admin.models import Job, JobStatus
 from collections_admin.services.tenant_collections import CollectionSettings, register
 
 
+class Killed(BaseException):
+    """Ends a handler anywhere, as a SIGKILL would."""
+
+
 async def claim_next() -> RunningJob | None:
     """The next job that is queued, due or not."""
     await Job.objects.filter(status=JobStatus.QUEUED).aupdate(run_after="2000-01-01T00:00:00Z")
