@@ -15,7 +15,7 @@ from qdrant_client import grpc as pb
 from collections_admin.edge_node.config import engine_config
 from collections_admin.edge_node.errors import invalid, not_found
 from collections_admin.edge_node.shapes import VectorShape, vector_shapes
-from collections_admin.edge_node.storage import read_json, sync_directory, write_json
+from collections_admin.edge_node.storage import read_json, remove_tree, sync_directory, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,12 @@ class Collection:
         path = parent / uuid4().hex
         path.mkdir()
         collection = cls(path, meta)
-        collection._shard = edge.EdgeShard.create(str(collection.shard_path), config)
-        collection.save()
+        try:
+            collection._shard = edge.EdgeShard.create(str(collection.shard_path), config)
+            collection.save()
+        except BaseException:
+            remove_tree(path)
+            raise
         sync_directory(parent)
         return collection
 

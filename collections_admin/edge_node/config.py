@@ -89,7 +89,10 @@ def quantization(holder: Any) -> Any:
         return None
     message = getattr(holder.quantization_config, kind)
     common = {"always_ram": optional(message, "always_ram"), "memory": memory(message)}
-    return QUANTIZATIONS[kind](message, common)
+    try:
+        return QUANTIZATIONS[kind](message, common)
+    except (AttributeError, IndexError, ValueError) as error:  # an enum value of a newer client
+        raise invalid(f"{kind} quantization has an unknown option: {error}") from error
 
 
 def multivector(message: Any) -> edge.MultiVectorConfig | None:

@@ -183,6 +183,8 @@ def order_by(message: pb.OrderBy) -> edge.OrderBy:
     start = None
     if message.HasField("start_from"):
         kind = message.start_from.WhichOneof("value")
+        if kind is None:
+            raise invalid("start_from of order_by is empty")
         start = getattr(message.start_from, kind)
         start = timestamp(start) if kind == "timestamp" else start
     descending = optional(message, "direction") == pb.Direction.Desc

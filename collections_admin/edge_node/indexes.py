@@ -40,15 +40,15 @@ def _stemmer(message: pb.StemmingAlgorithm) -> Any:
 
 def _text_extras(params: pb.TextIndexParams) -> dict[str, Any]:
     extras: dict[str, Any] = {}
-    if params.tokenizer:
-        extras["tokenizer"] = getattr(edge.TokenizerType, pb.TokenizerType.Name(params.tokenizer))
     try:
+        if params.tokenizer:
+            extras["tokenizer"] = getattr(edge.TokenizerType, pb.TokenizerType.Name(params.tokenizer))
         if params.HasField("stopwords"):
             extras["stopwords"] = _stopwords(params.stopwords)
         if params.HasField("stemmer"):
             extras["stemmer"] = _stemmer(params.stemmer)
-    except AttributeError as error:
-        raise invalid(f"unknown language of a text index: {error}") from error
+    except (AttributeError, ValueError) as error:
+        raise invalid("text index: tokenizer, or language of stopwords or stemmer, is not known") from error
     if params.HasField("scoring"):
         extras["scoring"] = True
     return extras
@@ -73,8 +73,8 @@ def index_schema(request: pb.CreateFieldIndexCollection) -> tuple[Any, pb.Payloa
         schema = _with_params(getattr(request.field_index_params, kind), name)
         info.params.CopyFrom(request.field_index_params)
     else:
-        if not request.HasField("field_type"):
-            raise invalid("field type of a payload index is missing")
+        if not request.HasField("field_type") or request.field_type >= len(TYPES):
+            raise invalid("field type of a payload index is missing or unknown")
         name = TYPES[request.field_type]
         schema = getattr(edge.PayloadSchemaType, name)
     info.data_type = pb.PayloadSchemaType.Value(name)

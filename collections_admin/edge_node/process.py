@@ -20,7 +20,7 @@ from collections_admin.edge_node.storage import FolderInUseError, FolderLock
 
 logger = logging.getLogger("edge_node")
 
-GRACE_SECONDS = 3.0
+GRACE_SECONDS = 2.0  # for running calls; what starts the node waits a little longer before it kills
 PARENT_POLL_SECONDS = 1.0
 
 

@@ -24,7 +24,7 @@ from collections_admin.edge_node.filters import (
     with_vectors,
 )
 from collections_admin.edge_node.formulas import formula
-from collections_admin.edge_node.values import point_id, query_vector
+from collections_admin.edge_node.values import dense, point_id, query_vector
 
 DEFAULT_LIMIT = 10
 DEFAULT_RRF_K = 2
@@ -167,7 +167,7 @@ def _rrf(value: pb.Rrf) -> Any:
     k = value.k if value.HasField("k") else DEFAULT_RRF_K
     if k < 1:
         raise invalid("Validation error in body: [k: value 0 invalid, must be 1 or larger]")
-    return edge.Fusion.Rrf(k, value.weights[:] or None)
+    return edge.Fusion.Rrf(k, dense(value.weights) or None)
 
 
 def _recommend(_: Planner, value: pb.RecommendInput, vectors: _Vectors, __: int) -> Any:

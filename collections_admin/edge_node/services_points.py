@@ -21,6 +21,8 @@ from collections_admin.edge_node.groups import GroupedQuery
 from collections_admin.edge_node.indexes import index_schema
 from collections_admin.edge_node.values import payload_key, point_ids, write_id, write_record, write_scored
 
+ROWS_PER_ROUND = 500  # about 10 ms
+
 
 def _result(number: int, request: Any) -> pb.UpdateResult:
     """Every write is applied before it is answered; who did not ask to wait is told what a server would say."""
@@ -98,8 +100,7 @@ class PointsService(points_service_pb2_grpc.PointsServicer):
         vectors = collection.visible_vectors(with_vectors(request))
         payload = with_payload(request, default=True)
         out = pb.GetResponse()
-        for record in collection.shard().retrieve(point_ids(request.ids), payload, vectors):
-            write_record(out.result.add(), record)
+        await _write_records(out.result, collection.shard().retrieve(point_ids(request.ids), payload, vectors))
         return out
 
     async def Scroll(self, request: pb.ScrollPoints) -> pb.ScrollResponse:
@@ -107,9 +108,7 @@ class PointsService(points_service_pb2_grpc.PointsServicer):
         _refuse_shard_keys(request)
         records, following = collection.shard().scroll(queries.scroll_request(request, collection))
         out = pb.ScrollResponse()
-        add = out.result.add
-        for record in records:
-            write_record(add(), record)
+        await _write_records(out.result, records)
         if following is not None and not request.HasField("order_by"):
             write_id(out.next_page_offset, following)
         return out
@@ -147,7 +146,7 @@ class PointsService(points_service_pb2_grpc.PointsServicer):
         collection = self.catalog.get(request.collection_name)
         points = await self._search(collection, request)
         out = pb.QueryResponse()
-        _write_points(out.result, points, request)
+        await _write_points(out.result, points, request)
         return out
 
     async def QueryBatch(self, request: pb.QueryBatchPoints) -> pb.QueryBatchResponse:
@@ -156,7 +155,7 @@ class PointsService(points_service_pb2_grpc.PointsServicer):
         answers = await asyncio.gather(*searches)
         out = pb.QueryBatchResponse()
         for query, points in zip(request.query_points, answers, strict=True):
-            _write_points(out.result.add().result, points, query)
+            await _write_points(out.result.add().result, points, query)
         return out
 
     async def QueryGroups(self, request: pb.QueryPointGroups) -> pb.QueryGroupsResponse:
@@ -166,8 +165,21 @@ class PointsService(points_service_pb2_grpc.PointsServicer):
         return grouped.answer(await grouped.run())
 
 
-def _write_points(target: Any, points: list[edge.ScoredPoint], request: pb.QueryPoints) -> None:
+async def _write_records(target: Any, records: list[edge.Record]) -> None:
+    """Write in portions, so that a large answer does not hold up the other calls."""
+    add = target.add
+    for start in range(0, len(records), ROWS_PER_ROUND):
+        if start:
+            await asyncio.sleep(0)
+        for record in records[start : start + ROWS_PER_ROUND]:
+            write_record(add(), record)
+
+
+async def _write_points(target: Any, points: list[edge.ScoredPoint], request: pb.QueryPoints) -> None:
     vectors = with_vectors(request) is not False
     add = target.add
-    for point in points:
-        write_scored(add(), point, vectors=vectors)
+    for start in range(0, len(points), ROWS_PER_ROUND):
+        if start:
+            await asyncio.sleep(0)
+        for point in points[start : start + ROWS_PER_ROUND]:
+            write_scored(add(), point, vectors=vectors)

@@ -166,6 +166,30 @@ async def test_an_index_on_an_impossible_path_is_refused_and_not_shown(client, t
     assert "a[b" not in (await client.get_collection(table)).payload_schema
 
 
+@pytest.mark.parametrize(
+    ("request_parts", "text"),
+    [
+        ({}, "field type of a payload index is missing"),
+        ({"field_type": 77}, "field type of a payload index is missing or unknown"),
+        (
+            {
+                "field_index_params": pb.PayloadIndexParams(
+                    text_index_params=pb.TextIndexParams(
+                        tokenizer=pb.TokenizerType.Word, stopwords=pb.StopwordsSet(languages=["klingon"])
+                    )
+                )
+            },
+            "language of stopwords or stemmer, is not known",
+        ),
+    ],
+    ids=["no type", "unknown type", "unknown language"],
+)
+async def test_an_index_of_an_unknown_kind_is_refused(client, table, request_parts, text):
+    request = pb.CreateFieldIndexCollection(collection_name=table, field_name="x", **request_parts)
+    with refused("INVALID_ARGUMENT", text):
+        await client.grpc_points.CreateFieldIndex(request)
+
+
 def _create(collection, alias):
     return models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=collection, alias_name=alias))
 

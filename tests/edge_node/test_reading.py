@@ -239,6 +239,14 @@ async def test_the_largest_limits_return_everything_there_is(client, table):
     assert len((await client.query_points(table, mmr, limit=most)).points) == 12
 
 
+async def test_an_answer_of_many_rows_is_whole_and_in_order(client, name):
+    await client.create_collection(name)
+    await client.upsert(name, [m.PointStruct(id=n, vector={}, payload={"n": n}) for n in range(3000)])
+    assert [p.payload["n"] for p in (await client.scroll(name, limit=3000))[0]] == list(range(3000))
+    assert ids(await client.retrieve(name, list(range(1100)))) == list(range(1100))
+    assert len((await client.query_points(name, limit=3000)).points) == 3000
+
+
 async def test_every_answer_tells_the_time_the_node_took(client, table):
     answer = await client.grpc_points.Scroll(pb.ScrollPoints(collection_name=table))
     assert 0 < answer.time < 20
