@@ -71,9 +71,7 @@ class RunningJob:
             await asyncio.wait_for(self._interrupted.wait(), seconds)
         await self.checkpoint()
 
-    async def progress(
-        self, done: int, total: int | None = None, message: str = "", *, unit: str = ""
-    ) -> None:
+    async def progress(self, done: int, total: int | None = None, message: str = "", *, unit: str = "") -> None:
         """At most two writes a second; the last call is always written."""
         self._progress = {
             "progress_done": max(done, 0),
@@ -89,9 +87,7 @@ class RunningJob:
         self._line_count += 1
         if self._line_count > LOG_LINES:
             level, message = LogLevel.WARNING, "Further lines of this attempt are left out."
-        line = JobLog(
-            job_id=self.id, attempt=self.attempt, level=LogLevel(level), message=plain_text(message, 2000)
-        )
+        line = JobLog(job_id=self.id, attempt=self.attempt, level=LogLevel(level), message=plain_text(message, 2000))
         self._lines.append(line)
         await self._write_soon()
 

@@ -51,11 +51,7 @@ async def _run(job: RunningJob, kind: JobKind) -> Ending:
         return _cancelled_task(job, kind)
     except TimeoutError as error:
         own = timeout.expired()
-        return (
-            _failed(f"It took longer than its {kind.timeout:g} s.", kind=kind)
-            if own
-            else _raised(error, kind)
-        )
+        return _failed(f"It took longer than its {kind.timeout:g} s.", kind=kind) if own else _raised(error, kind)
     except Exception as error:  # noqa: BLE001 - the fault of a handler ends its attempt, not the worker
         return _raised(error, kind)
 

@@ -7,7 +7,7 @@ JobInterrupted
 """
 
 
-class JobInterrupted(Exception):  # noqa: N818 - not an error of the handler
+class JobInterrupted(Exception):
     pass
 
 
@@ -23,5 +23,5 @@ class WorkerStopping(JobInterrupted):
     pass
 
 
-class PermanentFailure(Exception):  # noqa: N818 - names what follows: no further attempt
+class PermanentFailure(Exception):
     """Raised by a handler when trying again cannot help; its text is shown to people."""

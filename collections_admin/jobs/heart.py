@@ -49,7 +49,7 @@ class Heart(threading.Thread):
 
     def stop(self) -> None:
         self._over.set()
-        self.join(timeout=5)
+        self.join(timeout=2)
 
     def _beat(self) -> None:
         self._watch_parent()

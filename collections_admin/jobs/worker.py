@@ -7,8 +7,8 @@ from contextlib import suppress
 from time import monotonic
 from uuid import UUID, uuid4
 
-from asgiref.sync import ThreadSensitiveContext
-from django.db import DatabaseError, InterfaceError, connection, connections
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections
 
 from collections_admin.concurrency import in_thread
 from collections_admin.jobs import leases, workers
@@ -24,6 +24,7 @@ from collections_admin.models.jobs import Job, Worker
 IDLE_SECONDS = 0.5  # between two looks into an empty queue
 STOP_CHECKPOINT_SECONDS = 4.0  # handlers have to reach a checkpoint; then their tasks are cancelled
 STOP_TASK_SECONDS = 1.5
+LEAVE_SECONDS = 2.0
 LONGEST_PAUSE = 5.0  # between attempts to reach a database that is away
 
 logger = logging.getLogger(__name__)
@@ -71,8 +72,9 @@ class JobWorker:
                 await self._fill()
         finally:
             listener.cancel()
-            await self._wind_down()
-            heart.stop()
+            stuck = await self._wind_down()
+            heart.stop()  # before the row goes: a beat would write it again
+            await self._leave(stuck)
             logger.info("worker %s stopped", self._row.name)
 
     def request_stop(self, reason: str = "asked to stop") -> None:
@@ -133,13 +135,14 @@ class JobWorker:
         """
         job, began = slot.job, monotonic()
         logger.info("job %s %s started attempt %d", job.short_id, job.kind, job.attempt)
-        async with ThreadSensitiveContext():
+        async with ThreadSensitiveContext() as thread:
             try:
                 ending = await run_handler(job)
                 slot.has_ended = True
                 await job.flush()
             finally:
-                await in_thread(connections.close_all)()
+                if thread in SyncToAsync.context_to_thread_executor:  # it exists once the handler has used it
+                    await in_thread(connections.close_all)()
         if await self._record(job, ending):
             logger.info("job %s %s %s after %.1f s", job.short_id, job.kind, ending.word, monotonic() - began)
 
@@ -149,6 +152,9 @@ class JobWorker:
         except JobLost:
             logger.warning("job %s %s lost before attempt %d ended", job.short_id, job.kind, job.attempt)
             return False
+        except DatabaseError as error:
+            text = f"Its end could not be stored: {error}"
+            await self._reach_database(lambda: leases.fail(job.lease, error=text, permanent=True))
         return True
 
     async def _reach_database(self, function: Callable):
@@ -157,7 +163,7 @@ class JobWorker:
         while True:
             try:
                 return await in_thread(function)()
-            except (DatabaseError, InterfaceError) as error:
+            except (OperationalError, InterfaceError) as error:
                 logger.warning("The database does not answer, next attempt in %.1f s: %s", pause, error)
                 await in_thread(connections.close_all)()
             if self.stop_asked_at is not None:
@@ -170,15 +176,19 @@ class JobWorker:
             async for _ in listen(WAKE_CHANNEL):
                 self._wake.set()
 
-    async def _wind_down(self) -> None:
+    async def _wind_down(self) -> list[Lease]:
+        """The attempts whose handlers do not end."""
         for slot in self.slots.values():
             self.interrupt(slot, WorkerStopping, "The worker stops.")
         await self._tasks_end(STOP_CHECKPOINT_SECONDS)
         for slot in self.slots.values():
             self.cancel_task(slot)
         await self._tasks_end(STOP_TASK_SECONDS)
-        stuck = list(self.slots)
-        await asyncio.to_thread(_release_and_leave, stuck, self.id)
+        return list(self.slots)
+
+    async def _leave(self, stuck: list[Lease]) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(_release_and_leave, stuck, self.id), LEAVE_SECONDS)
         if stuck:
             self.exit_hard()
 

@@ -33,6 +33,7 @@ class Workers:
             env=os.environ
             | {
                 "DATABASE_URL": test_database_url(),
+                "JOB_TESTS_HURRY": "1",
                 "JOB_LEASE_SECONDS": str(lease),
                 "JOB_HEARTBEAT_SECONDS": str(heartbeat),
             },

@@ -7,8 +7,13 @@ from pathlib import Path
 from uuid import uuid4
 
 from collections_admin.errors import InvalidInput
+from collections_admin.jobs import heart, worker
 from collections_admin.jobs.context import RunningJob
 from collections_admin.jobs.registry import job_kind
+
+if os.environ.get("JOB_TESTS_HURRY"):  # set for worker processes; their limits differ, the order in which they act not
+    heart.CANCEL_TASK_AFTER, heart.CANCEL_FOR_GOOD_AFTER, heart.STOP_FOR_GOOD_AFTER = 0.5, 1.2, 2.5
+    worker.STOP_CHECKPOINT_SECONDS, worker.STOP_TASK_SECONDS = 1.0, 0.5
 
 
 def note(job: RunningJob, word: str) -> None:
@@ -25,7 +30,7 @@ async def quick(job: RunningJob) -> dict:
     return {"token": uuid4().hex}
 
 
-@job_kind("test_steps", label="Steps")
+@job_kind("test_steps", label="Steps", retry_backoff=0.2, max_attempts=10)
 async def steps(job: RunningJob) -> dict:
     note(job, "started")
     first = job.saved_state.get("step", 0)
