@@ -86,6 +86,11 @@ class JobRow:
         return JobAction.RETRY in self.job.actions
 
     @property
+    def tone(self) -> str:
+        """The colour of its progress: a kind of notice."""
+        return {JobStatus.SUCCEEDED: "ok", JobStatus.FAILED: "bad"}.get(self.job.status, "run")
+
+    @property
     def percent(self) -> int | None:
         total = self.job.progress_total
         return min(100, 100 * self.job.progress_done // total) if total else None
