@@ -14,23 +14,29 @@ from collections_admin.edge_node.errors import invalid, unavailable
 MAX_PAYLOAD_DEPTH = 60
 MAX_KEY_PARTS = 32
 MAX_INTEGER = 2**63
+PLAIN_KINDS = frozenset({"string_value", "integer_value", "bool_value"})
 PUBLIC_ID = "Unable to parse UUID: `{}` is neither an unsigned integer nor a UUID"
 
 
 def value_to_python(value: pb.Value, depth: int = 0) -> Any:
     kind = value.WhichOneof("kind")
-    if kind is None or kind == "null_value":
-        return None
+    if kind in PLAIN_KINDS:
+        return getattr(value, kind)
+    if kind == "double_value":
+        return _finite(value.double_value)
     if kind == "struct_value":
         _check_depth(depth)
         return {k: value_to_python(v, depth + 1) for k, v in value.struct_value.fields.items()}
     if kind == "list_value":
         _check_depth(depth)
         return [value_to_python(v, depth + 1) for v in value.list_value.values]
-    plain = getattr(value, kind)
-    if kind == "double_value" and not isfinite(plain):
+    return None
+
+
+def _finite(number: float) -> float:
+    if not isfinite(number):
         raise invalid("a payload number is NaN or infinite")
-    return plain
+    return number
 
 
 def _check_depth(depth: int) -> None:
@@ -74,8 +80,11 @@ def _write_integer(target: pb.Value, value: int) -> None:
 def write_payload(target: Any, payload: dict[str, Any] | None) -> None:
     if payload:
         for key, value in payload.items():
-            if type(value) is str:  # most of what comes by
+            kind = type(value)
+            if kind is str:  # most of what comes by takes no further call
                 target[key].string_value = value
+            elif kind is int and -MAX_INTEGER <= value < MAX_INTEGER:
+                target[key].integer_value = value
             else:
                 write_value(target[key], value)
 
