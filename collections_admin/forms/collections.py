@@ -83,9 +83,7 @@ class CollectionForm(LiveSettingsForm):
         super().__init__(*args, **kwargs)
         self.fields["table"].choices = [("", "Choose…"), *((table, table) for table in tables)]
         self.fields["table"].error_messages["invalid_choice"] = "Choose a table of this tenant without a collection."
-        self.fields["embedding_model"].choices = [
-            (model.name, f"{model.label} · {model.dimension:,} numbers") for model in available_models()
-        ]
+        self.fields["embedding_model"].choices = [(model.name, model.label) for model in available_models()]
 
 
 class TableForm(forms.Form):

@@ -19,6 +19,20 @@
   document.addEventListener("toggle", (event) => {
     if (!event.target.matches?.("details[data-menu]") || !event.target.open) return;
     openMenus().forEach((menu) => menu !== event.target && closeMenu(menu, false));
+    if (event.target.closest(".table-scroll")) lift(event.target);
+  }, true);
+  // A table that scrolls would cut the menus of its rows off: they lie over the page instead, while nothing scrolls.
+  const lift = (menu) => {
+    const list = menu.querySelector(".menu");
+    const button = menu.getBoundingClientRect();
+    list.style.position = "fixed";
+    const below = button.bottom + 4 + list.offsetHeight <= innerHeight;
+    list.style.inset = below ? `${button.bottom + 4}px auto auto auto` : `auto auto ${innerHeight - button.top + 4}px auto`;
+    list.style.left = `${Math.max(8, button.right - list.offsetWidth)}px`;
+  };
+  document.addEventListener("scroll", (event) => {
+    if (event.target.closest?.(".menu")) return;
+    openMenus().forEach((menu) => menu.closest(".table-scroll") && closeMenu(menu, false));
   }, true);
 
   // ---- dialogs ----
