@@ -56,6 +56,7 @@ documents: list = [
 
 chunks: list = [
     path("collections/<slug:table>/chunks/", chunk_views.chunk_list, name="chunk-list"),
+    path("collections/<slug:table>/chunks/count/", chunk_views.chunk_count, name="chunk-count"),
     path("collections/<slug:table>/chunks/facet/", chunk_views.chunk_facet, name="chunk-facet"),
     path("collections/<slug:table>/chunks/<uuid:point_id>/", chunk_views.chunk_detail, name="chunk-detail"),
     path("documents/<uuid:document_id>/chunks/", chunk_views.document_chunks, name="document-chunks"),

@@ -1,6 +1,5 @@
 """Chunks as Qdrant holds them, page by page, and where they stand against the database."""
 
-import asyncio
 import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,7 +47,7 @@ class ChunkRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChunkPage:
-    """`total` is counted exactly, None where it was not asked for; `next_cursor` is None at the end.
+    """`total` is exact, None where it was neither asked for nor plain to see; `next_cursor` is None at the end.
 
     `meta_fields` are keys of metadata that chunks of this page have, for the suggestions of the filter box.
     """
@@ -114,10 +113,11 @@ async def browse(
     """
     condition = _condition(collection, document, filters)
     place, qdrant_cursor = _read_cursor(cursor)
-    page, total = await asyncio.gather(
-        _scroll(collection, condition, qdrant_cursor, limit, IN_ORDER if document else None),
-        _total(collection, condition, is_wanted=with_total),
-    )
+    page = await _scroll(collection, condition, qdrant_cursor, limit, IN_ORDER if document else None)
+    is_whole = not cursor and page.next_cursor is None
+    total = len(page.points) if is_whole else None
+    if total is None and with_total:
+        total = await qdrant.count(collection.physical_name, condition)
     last = _last_index(page.points)
     if document is not None and not filters:
         end = None if page.next_cursor is None else last
@@ -135,6 +135,13 @@ async def browse(
         at=datetime.now(tz=UTC),
         meta_fields=_meta_fields(page.points),
     )
+
+
+async def count(
+    collection: TenantCollection, *, document: Document | None = None, filters: PayloadFilters = NO_FILTERS
+) -> int:
+    """How many chunks there are, exactly."""
+    return await qdrant.count(collection.physical_name, _condition(collection, document, filters))
 
 
 async def facet(
@@ -191,10 +198,6 @@ async def _scroll(
         raise _bad_cursor() from error
     except InvalidInput as error:
         raise _bad_cursor() if error.field == "cursor" else error from error
-
-
-async def _total(collection: TenantCollection, condition: Filter, *, is_wanted: bool) -> int | None:
-    return await qdrant.count(collection.physical_name, condition) if is_wanted else None
 
 
 def _read_cursor(cursor: str) -> tuple[int, str]:

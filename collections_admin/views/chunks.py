@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
@@ -26,7 +26,7 @@ from collections_admin.services.payload_filters import (
 )
 from collections_admin.types import Notice
 from collections_admin.views.answers import page_or_fragment
-from collections_admin.views.chunk_rows import RowView, row_views
+from collections_admin.views.chunk_rows import rows_html
 
 MAX_BACK_CHARS = 4_000
 
@@ -59,11 +59,12 @@ class Browser:
     fields: tuple[str, ...] = SUGGESTED_FIELDS
     tokens: tuple[Token, ...] = ()
     choices: tuple[Choice, ...] = ()
-    rows: tuple[RowView, ...] = ()
+    rows_html: str = ""
     page: chunks.ChunkPage | None = None
     more_url: str = ""
     more_page_url: str = ""
     is_continued: bool = False
+    count_url: str = ""
     typed: str = ""
     mistake: str = ""
     notice: Notice | None = None
@@ -93,6 +94,16 @@ async def chunk_list(request: HttpRequest, tenant_id: int, table: str) -> HttpRe
     browser = await _browse(request, collection, None, list_url, list_url)
     context = {"collection": collection, "browser": browser}
     return _answer(request, "chunks/list.html", context)
+
+
+@require_safe
+async def chunk_count(request: HttpRequest, tenant_id: int, table: str) -> HttpResponse:
+    """The exact number of chunks, asked after the page: a large collection takes its time to count."""
+    shell = await open_tenant(request, tenant_id, active="collections")
+    collection = await chunks.open_collection(shell.tenant, table)
+    check_address(request)
+    total = await chunks.count(collection, filters=_filters(request, None))
+    return render(request, "chunks/_total.html", {"total": total})
 
 
 async def document_browser(request: HttpRequest, shell: Shell, document: Document) -> dict[str, Any]:
@@ -194,7 +205,7 @@ async def _browse(
             document=document,
             filters=filters,
             cursor=request.GET.get("after", ""),
-            with_total=request.htmx.target != "chunk_more",
+            with_total=document is not None and request.htmx.target != "chunk_more",
         )
     except InvalidInput as error:
         return replace(browser, mistake=error.message, typed=request.GET.get("q", "")[:500])
@@ -213,11 +224,16 @@ def _with_page(
         browser,
         page=page,
         fields=SUGGESTED_FIELDS + page.meta_fields,
-        rows=row_views(page.rows, collection, filters.words, browser.list_url + filters.query_string()),
+        rows_html=rows_html(page.rows, collection, filters.words, browser.list_url + filters.query_string()),
         more_url=browser.fragment_url + more if more else "",
         more_page_url=browser.list_url + more if more else "",
+        count_url=_count_url(collection, filters) if page.total is None else "",
         lacking=max(0, expected - (page.total or 0)),
     )
+
+
+def _count_url(collection: TenantCollection, filters: PayloadFilters) -> str:
+    return reverse("chunk-count", args=[collection.tenant_id, collection.table]) + filters.query_string()
 
 
 def outage_notice(error: ConsoleError) -> Notice:
