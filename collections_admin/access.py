@@ -20,6 +20,7 @@ from collections_admin.types import TenantChoice
 
 SWITCHER_LIMIT = 30
 SUPERUSER = "superuser"
+LARGEST_ID = 2**63 - 1  # addresses may hold larger numbers than the database
 
 
 class Need(Enum):
@@ -104,6 +105,7 @@ async def role_in(user: User, tenant_id: int) -> str:
     """The role for sockets and jobs; an empty text for strangers."""
     if not user.is_active:
         return ""
+    tenant_id = min(tenant_id, LARGEST_ID)
     if user.is_superuser:
         return SUPERUSER if await Tenant.objects.filter(pk=tenant_id).aexists() else ""
     membership = await Membership.objects.filter(user=user, tenant_id=tenant_id).afirst()
@@ -125,7 +127,7 @@ def _demand(role: str, need: Need, tenant: Tenant) -> None:
 
 async def _tenant_and_role(user: User, tenant_id: int) -> tuple[list[TenantChoice], Tenant | None, str]:
     if user.is_superuser:
-        tenant = await Tenant.objects.filter(pk=min(tenant_id, 2**62)).afirst()
+        tenant = await Tenant.objects.filter(pk=min(tenant_id, LARGEST_ID)).afirst()
         return await _choices(user), tenant, SUPERUSER if tenant else ""
     memberships = [row async for row in _memberships(user)]
     mine = next((row for row in memberships if row.tenant_id == tenant_id), None)

@@ -107,6 +107,7 @@ if _database["ENGINE"].endswith("sqlite3"):
 else:
     _database["ENGINE"] = "django.db.backends.postgresql"
     _database["CONN_MAX_AGE"] = 0  # persistent connections leak under ASGI; the pool keeps them instead
+    _database["CONN_HEALTH_CHECKS"] = True  # after a restart of the server the pool would hand out dead ones
     _database.setdefault("OPTIONS", {})["pool"] = {
         "min_size": min(2, _pool_size),
         "max_size": _pool_size + _pool_overflow,
