@@ -1,6 +1,5 @@
 """Fixtures of all tests: a real node behind a real port, people in each role, and clean databases on both sides."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,25 +24,17 @@ def qdrant_node() -> "Iterator[EdgeNode]":
     node.stop()
 
 
-async def _answers() -> None:
-    """After a test that stopped the node: gRPC tries again up to a second later, in new channels too."""
-    from collections_admin.qdrant.health import check_health
-
-    async with asyncio.timeout(20):
-        while not (await check_health()).ok:
-            await asyncio.sleep(0.1)
-
-
 @pytest_asyncio.fixture
 async def qdrant(qdrant_node: "EdgeNode") -> "AsyncIterator[EdgeNode]":
     """The running node, without any collection before and after the test."""
     from collections_admin.qdrant.client import close_connections
     from collections_admin.qdrant.collections import delete_collection, list_aliases, list_collections
+    from tests.outages import answers
 
     if not qdrant_node.is_alive:
         qdrant_node.start()
     yield qdrant_node
-    await _answers()
+    await answers()
     aliases = await list_aliases()
     for name in await list_collections():
         await delete_collection(name, aliases=aliases)

@@ -13,10 +13,12 @@ from collections_admin.errors import Conflict, InvalidInput, QdrantRejected, Una
 from collections_admin.forms.collections import CollectionFilter, CollectionForm, LiveSettingsForm, TableForm
 from collections_admin.forms.fields import add_invalid
 from collections_admin.jobs.kinds.ensure import latest_ensures, start_ensure, start_ensure_all
+from collections_admin.limits import MAX_TABLE_NAME_CHARS
 from collections_admin.models import TenantCollection
 from collections_admin.services import collection_overview as overview
 from collections_admin.services import tenant_collections as registry
 from collections_admin.services.collection_settings import live_settings_of
+from collections_admin.services.validation import clean_text
 from collections_admin.types import Notice
 from collections_admin.views.answers import form_page, form_view, go, page_or_fragment, posted
 
@@ -83,7 +85,8 @@ async def collection_rows(request: HttpRequest, tenant_id: int) -> HttpResponse:
     tables, start = request.GET.getlist("table"), request.GET.get("at", "0")
     if len(tables) > overview.BATCH or not (start.isascii() and start.isdigit() and len(start) < 7):
         raise InvalidInput("table", f"At most {overview.BATCH} tables at once, from a position of up to 6 digits.")
-    rows = await overview.list_with_details(shell.tenant, tables)
+    named = [clean_text(table, "table", MAX_TABLE_NAME_CHARS) for table in tables]
+    rows = await overview.list_with_details(shell.tenant, named)
     context = {"batch": Batch(id=f"collection_rows_{int(start)}", rows=rows), "refusal": write_refusal(shell)}
     return render(request, "collections/_collection_rows.html", context)
 

@@ -15,6 +15,7 @@ from collections_admin.services import collection_removal as removal
 from collections_admin.services import tenant_collections as registry
 from tests.factories import CollectionFactory, DocumentFactory, UserFactory, make
 from tests.filled import filled_collection, filled_document
+from tests.outages import outage
 from tests.running import run_next
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_closed_at_the_end")]
@@ -152,12 +153,8 @@ async def test_a_collection_that_qdrant_lost_can_be_deleted(qdrant):
 async def test_qdrant_down_in_the_middle_is_said_and_the_next_attempt_completes(qdrant, kind):
     row = await filled()
     await start(row, kind)
-    qdrant.stop()
-    try:
+    async with outage(qdrant):
         job = await run_next()
-    finally:
-        qdrant.start()
-        await package.close_connections()
     assert job.status == JobStatus.QUEUED
     assert "does not answer" in job.error
     assert (await TenantCollection.objects.aget()).removal == kind
@@ -211,12 +208,8 @@ async def test_removal_waits_for_a_job_that_began_at_the_same_moment(qdrant):
 
 async def test_an_outage_during_the_preview_is_named(qdrant):
     row = await filled()
-    qdrant.stop()
-    try:
+    async with outage(qdrant):
         impact = await removal.impact_of(row)
-    finally:
-        qdrant.start()
-        await package.close_connections()
     assert impact.points is None
     assert "does not answer" in impact.notice.title
     assert (impact.documents, impact.chunks) == (2, 6)

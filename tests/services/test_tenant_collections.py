@@ -9,6 +9,7 @@ from collections_admin.services import collection_overview as overview
 from collections_admin.services import tenant_collections as registry
 from collections_admin.services.collection_settings import CollectionSettings, LiveSettings
 from tests.factories import CollectionFactory, DataTableFactory, DocumentFactory, TenantFactory, UserFactory, make
+from tests.outages import outage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_closed_at_the_end")]
 
@@ -206,16 +207,11 @@ async def test_one_table_that_cannot_be_ensured_leaves_the_others_going(qdrant):
     assert sum(outcome.state == "created" for outcome in outcomes.values()) == 12
 
 
-async def test_an_outage_is_said_for_every_table_without_waiting_for_each(qdrant_node, calls):
-    from collections_admin import qdrant as package
+async def test_an_outage_is_said_for_every_table_without_waiting_for_each(qdrant, calls):
 
     tenant = await make(TenantFactory)
-    qdrant_node.stop()
-    try:
+    async with outage(qdrant):
         outcomes = await registry.ensure_all_tables(tenant)
-    finally:
-        qdrant_node.start()
-        await package.close_connections()
     assert {outcome.state for outcome in outcomes} == {"failed"}
     assert all("does not answer" in outcome.text for outcome in outcomes)
     assert await TenantCollection.objects.acount() <= 2 * registry.ENSURE_AT_ONCE
@@ -245,16 +241,13 @@ async def test_what_qdrant_refuses_is_not_left_in_the_registry(qdrant):
     assert await TenantCollection.objects.acount() == 0
 
 
-async def test_while_qdrant_is_down_a_new_collection_stays_registered_to_be_ensured_later(qdrant_node):
+async def test_while_qdrant_is_down_a_new_collection_stays_registered_to_be_ensured_later(qdrant):
     from collections_admin import qdrant as package
 
     tenant = await make(TenantFactory)
-    qdrant_node.stop()
-    try:
+    async with outage(qdrant):
         with pytest.raises(QdrantUnavailable):
             await registry.create_collection(tenant, table="users", settings=CollectionSettings(), actor=await actor())
-    finally:
-        qdrant_node.start()
     row = await TenantCollection.objects.aget()
     await package.close_connections()
     assert (await registry.ensure_collection(row)).was_missing
@@ -278,17 +271,12 @@ async def test_settings_reach_qdrant_and_the_trail_names_what_changed(qdrant):
     assert event.after == {"hnsw_m": 32, "strict_mode": False, "chunk_size": 300}
 
 
-async def test_settings_that_did_not_reach_qdrant_are_not_in_the_registry(qdrant_node):
-    from collections_admin import qdrant as package
+async def test_settings_that_did_not_reach_qdrant_are_not_in_the_registry(qdrant):
 
     row = await make(CollectionFactory)
-    qdrant_node.stop()
-    try:
+    async with outage(qdrant):
         with pytest.raises(QdrantUnavailable):
             await registry.change_settings(await actor(), row, LiveSettings(hnsw_m=32))
-    finally:
-        qdrant_node.start()
-        await package.close_connections()
     assert (await TenantCollection.objects.aget()).hnsw_m == 16
     assert await AuditEvent.objects.acount() == 0
 
@@ -322,17 +310,12 @@ async def test_details_are_given_for_the_tenants_own_tables_only(qdrant):
     assert [(row.table, row.status, row.points) for row in rows] == [("users", "green", 0)]
 
 
-async def test_while_qdrant_is_down_names_and_documents_are_listed_with_a_named_notice(qdrant_node):
-    from collections_admin import qdrant as package
+async def test_while_qdrant_is_down_names_and_documents_are_listed_with_a_named_notice(qdrant):
 
     document = await make(DocumentFactory, status="failed")
-    qdrant_node.stop()
-    try:
+    async with outage(qdrant):
         found = await overview.list_collections(document.tenant)
         state = await overview.collection_state(document.collection)
-    finally:
-        qdrant_node.start()
-        await package.close_connections()
     assert [(row.table, row.documents, row.failed, row.points) for row in found.rows] == [("work_items", 1, 1, None)]
     assert "does not answer at 127.0.0.1" in found.notice.title
     assert (state.status, state.is_missing) == ("unknown", False)

@@ -17,6 +17,7 @@ from tests.factories import (
     member,
 )
 from tests.filled import filled_collection, filled_document
+from tests.outages import outage
 
 HUGE = 10**30
 HTMX = {"HX-Request": "true"}
@@ -60,10 +61,8 @@ async def row(tenant):
 @pytest.fixture
 async def down(qdrant):
     """Qdrant is stopped for the length of the test."""
-    qdrant.stop()
-    yield
-    qdrant.start()
-    await package.close_connections()
+    async with outage(qdrant):
+        yield
 
 
 async def signed_in(client_for, tenant, role):
