@@ -1,8 +1,8 @@
 """The ETL engine: documents → chunks → embeddings → points.
 
-Three stages run at once, joined by short queues, so that memory does not grow with the number of documents: one splits
-and writes the rows of chunks (pending), one embeds, one upserts and settles. Point ids are deterministic and every step
-looks at what is there, so that an ingest that died anywhere is completed by running it again, and one that is repeated
+Four stages run at once, joined by short queues, so that memory does not grow with the number of documents: one splits
+and writes the rows of chunks (pending), one embeds, one upserts, one settles. Point ids are deterministic and every
+step looks at what is there: an ingest that died anywhere is completed by running it again, and one that is repeated
 changes nothing.
 """
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 HEADS_AT_ONCE = 500  # documents looked at together
 GROUP_BYTES = 1_000_000  # text of documents that are read and planned together
 SPLIT_CHARS = 40_000  # text given to a computing thread at once
-PORTION_CHUNKS = 128
+PORTION_CHUNKS = 256
 PORTION_CHARS = 400_000
 QUEUED_PORTIONS = 2  # between two stages
 ROUNDS = 3  # for documents that are changed while they are ingested
@@ -119,6 +119,7 @@ class _Portion:
     finishing: list[Plan] = field(default_factory=list)
     chars: int = 0
     vectors: list[list[float]] = field(default_factory=list)
+    refreshed: list[Plan] = field(default_factory=list)
 
     @property
     def is_full(self) -> bool:
@@ -138,6 +139,7 @@ class _Ingest:
         self.portion = _Portion()
         self.to_embed: asyncio.Queue[_Portion | None]
         self.to_write: asyncio.Queue[_Portion | None]
+        self.to_settle: asyncio.Queue[_Portion | None]
 
     async def run(self, batches: AsyncIterator[Sequence[UUID]]) -> None:
         await self._round(batches)
@@ -152,11 +154,13 @@ class _Ingest:
     async def _round(self, batches: AsyncIterator[Sequence[UUID]]) -> None:
         self.to_embed = asyncio.Queue(QUEUED_PORTIONS)
         self.to_write = asyncio.Queue(QUEUED_PORTIONS)
+        self.to_settle = asyncio.Queue(1)
         try:
             async with asyncio.TaskGroup() as stages:
                 stages.create_task(self._plan_all(batches))
                 stages.create_task(self._embed_all())
                 stages.create_task(self._write_all())
+                stages.create_task(self._settle_all())
         except BaseExceptionGroup as group:
             raise _cause(group) from group
 
@@ -249,17 +253,15 @@ class _Ingest:
             await self.to_write.put(portion)
         await self.to_write.put(None)
 
-    # ---- third stage: write to Qdrant, settle
+    # ---- third stage
 
     async def _write_all(self) -> None:
         while (portion := await self.to_write.get()) is not None:
             await self.host.checkpoint()
             await self._upsert(portion)
-            refreshed = await self._refresh(portion)
-            settled = await self.host.fenced(ingest_rows.settle, portion.pieces, portion.finishing)
-            if settled.superseded:
-                await self._undo(settled, refreshed)
-            await self._tell(self._indexed(portion, settled.superseded))
+            portion.refreshed = await self._refresh(portion)
+            await self.to_settle.put(portion)
+        await self.to_settle.put(None)
 
     async def _upsert(self, portion: _Portion) -> None:
         now, started = timezone.now(), perf_counter()
@@ -269,7 +271,6 @@ class _Ingest:
         ]
         await qdrant.upsert_points(self.collection.alias, points, only_newer_rev=True, same_rev_too=True)
         portion.spend("upsert", perf_counter() - started)
-        self.progress.written += len(points)
 
     async def _refresh(self, portion: _Portion) -> list[Plan]:
         """Bring the payload of unchanged chunks up to date, and remove what a shortened text no longer has."""
@@ -286,6 +287,16 @@ class _Ingest:
             self.progress.refreshed += len(plan.refresh)
             self.progress.removed += len(plan.surplus)
         return plans
+
+    # ---- fourth stage
+
+    async def _settle_all(self) -> None:
+        while (portion := await self.to_settle.get()) is not None:
+            settled = await self.host.fenced(ingest_rows.settle, portion.pieces, portion.finishing)
+            self.progress.written += len(portion.pieces)
+            if settled.superseded:
+                await self._undo(settled, portion.refreshed)
+            await self._tell(self._indexed(portion, settled.superseded))
 
     async def _undo(self, settled: ingest_rows.Settled, refreshed: Sequence[Plan]) -> None:
         """Somebody changed documents while their older text was being written: theirs must win."""

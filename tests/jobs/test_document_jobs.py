@@ -222,6 +222,7 @@ class TestImport:
     @pytest.mark.parametrize("why", [WorkerStopping, JobCancelled])
     async def test_it_stops_between_batches(self, collection, monkeypatch, why) -> None:
         monkeypatch.setattr(import_records, "BATCH_RECORDS", 10)
+        monkeypatch.setattr(ingest, "PORTION_CHUNKS", 8)
         job = await queue_import(collection, [record(number) for number in range(200)])
         running: list[RunningJob] = []
         original = ingest.qdrant.upsert_points
