@@ -15,10 +15,11 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from collections_admin.routing import websocket_urlpatterns  # noqa: E402
 from dashboard.lifespan import Lifespan  # noqa: E402
 from dashboard.protection import BodyLimit, SameOrigin  # noqa: E402
+from dashboard.threads import KeptThreads  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": BodyLimit(django_application),
+        "http": BodyLimit(KeptThreads(django_application)),
         "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
         "lifespan": Lifespan(),
     }
