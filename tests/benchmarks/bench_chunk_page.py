@@ -106,11 +106,17 @@ def timed_pages(path: str, cookie: str, times: int) -> list[float]:
     return found
 
 
+def _equals(key: str, value: str | int) -> models.FieldCondition:
+    return models.FieldCondition(key=key, match=models.MatchValue(value=value))
+
+
 async def timed_scrolls(client: AsyncQdrantClient, document: Document, *, ordered: bool, times: int) -> list[float]:
-    values = {"tenant_id": document.tenant_id} | ({"document_id": str(document.pk)} if ordered else {})
-    condition = models.Filter(
-        must=[models.FieldCondition(key=key, match=models.MatchValue(value=value)) for key, value in values.items()]
-    )
+    narrowed: list[models.Condition] = [_equals("tenant_id", document.tenant_id)]
+    if ordered:
+        narrowed.append(_equals("document_id", str(document.pk)))
+    else:
+        narrowed.append(models.IsEmptyCondition(is_empty=models.PayloadField(key="archived_at")))
+    condition = models.Filter(must=narrowed)
     name = document.collection.physical_name
     found = []
     for _ in range(times):

@@ -139,9 +139,7 @@ async def test_a_damaged_cursor_is_refused(collection: TenantCollection, cursor:
         assert refused.value.field == "after"
 
 
-@pytest.mark.parametrize(
-    "inner", ['["5", []]', "[" + "9" * 25 + ", []]", "[null, []]", "[1, [1.5]]", "[1, 2]", "[1]", "[" * 5000]
-)
+@pytest.mark.parametrize("inner", ["[" + "9" * 25 + ", []]", "[null, []]", "[1, [1.5]]", "[1, 2]", "[1]", "[" * 5000])
 async def test_a_cursor_that_decodes_to_nonsense_is_refused(collection: TenantCollection, inner: str) -> None:
     import base64
 
