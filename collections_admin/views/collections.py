@@ -22,8 +22,6 @@ from collections_admin.services.validation import clean_text
 from collections_admin.types import Notice
 from collections_admin.views.answers import form_page, form_view, go, page_or_fragment, posted
 
-LIVE_FIELDS = ("hnsw_m", "hnsw_ef_construct", "quantization", "on_disk", "strict_mode")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
@@ -202,7 +200,6 @@ async def collection_edit(request: HttpRequest, tenant_id: int, table: str) -> H
         "collection": row,
         "form": form,
         "tab": "settings",
-        "index_fields": [form[name] for name in LIVE_FIELDS],
         "refusal": write_refusal(shell) or ("It is being removed." if row.removal else ""),
         "admin_refusal": admin_refusal(shell),
     }

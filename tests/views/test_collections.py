@@ -18,6 +18,7 @@ from tests.factories import (
 )
 from tests.filled import filled_collection, filled_document
 from tests.outages import outage
+from tests.running import run_next
 
 HUGE = 10**30
 HTMX = {"HX-Request": "true"}
@@ -484,8 +485,6 @@ async def test_ensure_all_starts_one_job_at_a_time(client_for, tenant):
 
 
 async def test_the_ensure_job_counts_tables_by_outcome(client_for, qdrant, tenant):
-    from tests.running import run_next
-
     browser = await signed_in(client_for, tenant, Role.OPERATOR)
     await registry.ensure(tenant, table="users")
     await browser.post(url("collection-ensure-all", tenant.pk))
@@ -493,6 +492,15 @@ async def test_the_ensure_job_counts_tables_by_outcome(client_for, qdrant, tenan
     assert (job.status, job.error) == ("succeeded", "")
     assert job.result == {"created": 12, "repaired": 0, "unchanged": 1, "failed": 0, "problems": []}
     assert len(await package.list_collections()) == 13
+
+
+async def test_the_ensure_job_names_an_outage_and_is_tried_again(client_for, down, tenant):
+    browser = await signed_in(client_for, tenant, Role.OPERATOR)
+    await browser.post(url("collection-ensure-all", tenant.pk))
+    job = await run_next()
+    assert job.status == "queued"
+    assert "Qdrant does not answer at" in job.error
+    assert "Error" not in job.error
 
 
 async def test_a_superuser_ensures_all_active_tenants_and_sees_how_it_went(client_for, tenant):

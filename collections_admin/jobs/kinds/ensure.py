@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import OuterRef, Subquery
 
 from collections_admin.concurrency import in_thread, in_transaction
+from collections_admin.errors import Unavailable
 from collections_admin.jobs.context import RunningJob
 from collections_admin.jobs.errors import PermanentFailure
 from collections_admin.jobs.queue import add_job
@@ -34,7 +35,7 @@ async def ensure_tables(job: RunningJob) -> dict[str, Any]:
     await job.progress(0, total, unit="tables")
     result = summary(await ensure_all_tables(tenant, actor=actor, on_outcome=report))
     if result["failed"] == total:
-        raise RuntimeError(result["problems"][0])
+        raise Unavailable(result["problems"][0])
     if result["failed"]:
         raise PermanentFailure(f"{result['failed']} of {total} tables could not be ensured; the log says why.")
     return result
