@@ -51,7 +51,9 @@ async def job_cancel(request: HttpRequest, tenant_id: int, job_id: UUID) -> Http
     shell = await open_tenant(request, tenant_id, Need.WRITE, active="jobs")
     job = await queue.cancel_job(job_id, tenant_id=shell.tenant.pk)
     ended = job.status == JobStatus.CANCELLED
-    messages.success(request, "The job was cancelled." if ended else "The job is asked to stop; it does within seconds.")
+    messages.success(
+        request, "The job was cancelled." if ended else "The job is asked to stop; it does within seconds."
+    )
     return redirect("job-detail", tenant_id=tenant_id, job_id=job_id)
 
 
