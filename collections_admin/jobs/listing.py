@@ -166,9 +166,9 @@ def _write_cursor(job: Job) -> str:
 def _read_cursor(text: str) -> tuple[datetime, UUID]:
     at, _, job_id = text.partition("_")
     try:
-        moment = parse_datetime(at.replace(" ", "+"))
-        if moment is None or moment.tzinfo is None:
-            raise ValueError
-        return moment, UUID(job_id)
+        moment, last = parse_datetime(at.replace(" ", "+")), UUID(job_id)
     except (ValueError, OverflowError):
-        raise InvalidInput("before", "before is not a place in this list; open the list from its start.") from None
+        moment, last = None, None
+    if moment is None or moment.tzinfo is None:
+        raise InvalidInput("before", "before is not a place in this list; open the list from its start.")
+    return moment, last
