@@ -11,6 +11,7 @@ from collections_admin.services.splitting import count_tokens, split, split_text
 
 PROSE = "\n\n".join(f"Paragraph {number}. It has a second sentence, and a third one. Here." for number in range(200))
 texts = st.text(st.sampled_from("ab é日.,\n\t \u3000🙂(_-"), max_size=800) | st.text(max_size=400)
+texts |= st.text(st.characters(max_codepoint=127), max_size=800) | st.text("ab_ .,\n\x1f", max_size=800)
 
 
 @given(texts, st.integers(16, 60), st.floats(0, 0.49))
@@ -50,6 +51,19 @@ def test_pieces_begin_with_the_words_before_them():
         shared = PROSE[piece.start : before.end]
         assert 0 < count_tokens(shared) <= 12
         assert PROSE[piece.start - 1].isspace()
+
+
+def test_a_long_line_is_cut_behind_its_sentences():
+    line = " ".join(f"Is number {number} prime? It is one of the numbers, as they go!" for number in range(60))
+    pieces = split_text(line, chunk_size=60, overlap=0)
+    assert len(pieces) > 10
+    assert {piece.text[-1] for piece in pieces} <= {"?", "!"}
+
+
+def test_a_text_with_gaps_of_every_width_keeps_its_words_in_order():
+    text = "".join(f"word{number} " + "\n" * number for number in range(1500))
+    pieces = split_text(text, chunk_size=32, overlap=0)
+    assert [word for piece in pieces for word in piece.text.split()] == text.split()
 
 
 def test_without_overlap_pieces_are_apart():
