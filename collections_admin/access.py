@@ -9,8 +9,10 @@ from enum import Enum
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user
 from django.http import HttpRequest
 
+from collections_admin.concurrency import in_thread
 from collections_admin.errors import Conflict, Forbidden, NotFound, SignInNeeded
 from collections_admin.models import Membership, Role, Tenant, User
 from collections_admin.services import health
@@ -64,22 +66,15 @@ class Shell:
 
 async def signed_in(request: HttpRequest, *, active: str = "") -> Shell:
     """Raises `SignInNeeded`."""
-    user = await request.auser()
-    if not user.is_authenticated:
-        raise SignInNeeded
-    request.user = user
+    user, tenants = await _person(request)
     role = SUPERUSER if user.is_superuser else ""
-    request.shell = Shell(user=user, tenants=await _choices(user), role=role, active=active)
+    request.shell = Shell(user=user, tenants=tenants, role=role, active=active)
     return request.shell
 
 
 async def open_tenant(request: HttpRequest, tenant_id: int, need: Need = Need.READ, *, active: str = "") -> Shell:
     """The tenant, the person and the role. Raises `SignInNeeded`, `NotFound`, `Forbidden` or `Conflict`."""
-    user = await request.auser()
-    if not user.is_authenticated:
-        raise SignInNeeded
-    request.user = user
-    tenants, tenant, role = await _tenant_and_role(user, tenant_id)
+    user, tenants, tenant, role = await _person_in(request, tenant_id)
     request.shell = Shell(user=user, tenants=tenants, tenant=tenant, role=role, active=active)
     if tenant is None:
         request.shell = Shell(user=user, tenants=tenants, active=active)
@@ -125,21 +120,40 @@ def _demand(role: str, need: Need, tenant: Tenant) -> None:
         raise Conflict(f"{tenant.name} is deactivated: it can be read, not changed. An admin can activate it again.")
 
 
-async def _tenant_and_role(user: User, tenant_id: int) -> tuple[list[TenantChoice], Tenant | None, str]:
+# Each `await` of a query costs a way into the thread and back, so a page asks for all of it in one.
+
+
+@in_thread
+def _person(request: HttpRequest) -> tuple[User, list[TenantChoice]]:
+    user = _user(request)
+    return user, _choices(user)
+
+
+@in_thread
+def _person_in(request: HttpRequest, tenant_id: int) -> tuple[User, list[TenantChoice], Tenant | None, str]:
+    user = _user(request)
     if user.is_superuser:
-        tenant = await Tenant.objects.filter(pk=min(tenant_id, LARGEST_ID)).afirst()
-        return await _choices(user), tenant, SUPERUSER if tenant else ""
-    memberships = [row async for row in _memberships(user)]
+        tenant = Tenant.objects.filter(pk=min(tenant_id, LARGEST_ID)).first()
+        return user, _choices(user), tenant, SUPERUSER if tenant else ""
+    memberships = list(_memberships(user))
     mine = next((row for row in memberships if row.tenant_id == tenant_id), None)
     choices = [_choice(row) for row in memberships[:SWITCHER_LIMIT]]
-    return choices, mine.tenant if mine else None, mine.role if mine else ""
+    return user, choices, mine.tenant if mine else None, mine.role if mine else ""
 
 
-async def _choices(user: User) -> list[TenantChoice]:
+def _user(request: HttpRequest) -> User:
+    user = get_user(request)
+    if not user.is_authenticated:
+        raise SignInNeeded
+    request.user = user
+    return user
+
+
+def _choices(user: User) -> list[TenantChoice]:
     if user.is_superuser:
         rows = Tenant.objects.order_by("name", "id")[:SWITCHER_LIMIT]
-        return [TenantChoice(id=row.pk, name=row.name, role=SUPERUSER) async for row in rows]
-    return [_choice(row) async for row in _memberships(user)[:SWITCHER_LIMIT]]
+        return [TenantChoice(id=row.pk, name=row.name, role=SUPERUSER) for row in rows]
+    return [_choice(row) for row in _memberships(user)[:SWITCHER_LIMIT]]
 
 
 def _memberships(user: User) -> Any:

@@ -227,8 +227,9 @@ _COLUMNS = ("point_id", "index", "content", "embedding_model", "state", "rev")
 @in_thread
 def _bridges_of(collection_id: int, ids: Sequence[str]) -> dict[str, Bridge]:
     uuids = [point_id for point_id in ids if len(point_id) == 36]
-    found = Chunk.objects.filter(point_id__in=uuids, document__collection_id=collection_id)
-    return _by_point(found.values_list(*_COLUMNS))
+    found = Chunk.objects.filter(point_id__in=uuids).order_by().values_list(*_COLUMNS, "document__collection_id")
+    # Left to the database, the condition on the collection makes SQLite read all chunks of the collection.
+    return _by_point(row for row in found if row[-1] == collection_id)
 
 
 @in_thread
@@ -240,8 +241,11 @@ def _bridges_between(document_id: uuid.UUID, after: int, last: int | None, limit
 
 
 def _by_point(rows: Iterable[tuple[Any, ...]]) -> dict[str, Bridge]:
-    bridges = (Bridge(**dict(zip(_COLUMNS, (str(row[0]), *row[1:]), strict=True))) for row in rows)
-    return {bridge.point_id: bridge for bridge in bridges}
+    found = {}
+    for point_id, index, content, model, state, rev, *_ in rows:
+        key = str(point_id)
+        found[key] = Bridge(point_id=key, index=index, content=content, embedding_model=model, state=state, rev=rev)
+    return found
 
 
 # ---- rows
