@@ -17,10 +17,11 @@ from dashboard.lifespan import Lifespan  # noqa: E402
 from dashboard.protection import BodyLimit, SameOrigin  # noqa: E402
 from dashboard.threads import KeptThreads  # noqa: E402
 
+pages = KeptThreads(django_application)
 application = ProtocolTypeRouter(
     {
-        "http": BodyLimit(KeptThreads(django_application)),
+        "http": BodyLimit(pages),
         "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
-        "lifespan": Lifespan(),
+        "lifespan": Lifespan(pages),
     }
 )

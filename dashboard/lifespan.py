@@ -6,11 +6,15 @@ from typing import Any
 from collections_admin.embeddings import DEFAULT_MODEL, get_model
 from collections_admin.qdrant.client import close_connections
 from collections_admin.services import health
+from dashboard.threads import KeptThreads
 
 logger = logging.getLogger("console.web")
 
 
 class Lifespan:
+    def __init__(self, pages: KeptThreads) -> None:
+        self.pages = pages
+
     async def __call__(self, _scope: dict, receive: Any, send: Any) -> None:
         while True:
             message = await receive()
@@ -19,6 +23,7 @@ class Lifespan:
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 await close_connections()
+                await self.pages.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
