@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from qdrant_client import grpc as pb
 
@@ -40,11 +41,16 @@ ReadBack = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PointToWrite:
-    """`vector` is a list or ndarray, a mapping for named vectors, or None for payload alone."""
+    """`vector` is a list or ndarray, a mapping for named vectors, or None for payload alone.
 
-    id: PointId
+    `common` is payload too: what points of one document have in common. It is turned into a message once for
+    neighbours that are given the very same mapping.
+    """
+
+    id: PointId | UUID
     vector: Vector | Mapping[str, Vector] | None
     payload: Mapping[str, Any] = field(default_factory=dict)
+    common: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,16 +92,28 @@ async def upsert_points(
 
 
 async def _point_messages(points: Sequence[PointToWrite]) -> list[pb.PointStruct]:
-    messages = []
+    messages: list[pb.PointStruct] = []
+    common: Mapping[str, Any] = {}
+    template = pb.PointStruct()
     for number, point in enumerate(points, start=1):
-        messages.append(_point_message(point))
+        if point.common is not common:
+            common, template = point.common, _common_message(point.common)
+        messages.append(_point_message(point, template))
         if number % BUILT_PER_TICK == 0:
             await asyncio.sleep(0)
     return messages
 
 
-def _point_message(point: PointToWrite) -> pb.PointStruct:
-    message = pb.PointStruct(id=id_message(point.id))
+def _common_message(common: Mapping[str, Any]) -> pb.PointStruct:
+    message = pb.PointStruct()
+    write_payload(message.payload, common)
+    return message
+
+
+def _point_message(point: PointToWrite, template: pb.PointStruct) -> pb.PointStruct:
+    message = pb.PointStruct()
+    message.CopyFrom(template)
+    message.id.CopyFrom(id_message(point.id))
     if point.vector is not None:
         message.vectors.CopyFrom(vectors_message(point.vector))
     write_payload(message.payload, point.payload)
@@ -112,7 +130,7 @@ def _by_rev(
         return {None: messages}
     groups: dict[int | None, list[pb.PointStruct]] = defaultdict(list)
     for message, point in zip(messages, points, strict=True):
-        rev = point.payload.get("rev")
+        rev = point.payload.get("rev", point.common.get("rev"))
         if isinstance(rev, bool) or not isinstance(rev, int):
             raise InvalidInput("payload.rev", f"Point {point.id} needs a whole number as rev.")
         groups[rev].append(message)

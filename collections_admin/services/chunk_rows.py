@@ -7,6 +7,7 @@ import hashlib
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Case, F, UUIDField, Value, When
@@ -14,10 +15,12 @@ from django.utils import timezone
 
 from collections_admin.concurrency import in_thread, in_transaction
 from collections_admin.models import Chunk, ChunkState, Document
+from collections_admin.services.bulk_rows import ROWS_PER_STATEMENT, insert_or_replace
 
 # Never change it: every point id is made from it.
 POINT_NAMESPACE = UUID("6f0a5a1e-5d0b-5f43-9d2e-3a0c6b6f7d11")
-ROWS_PER_STATEMENT = 400
+# The columns of a row that an ingest writes, in the order of `write_rows`.
+WRITTEN = ("document", "index", "point_id", "content", "content_hash", "embedding_model", "token_count", "rev")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,23 +56,14 @@ def rows_of(document_ids: Collection[UUID]) -> dict[UUID, dict[int, ChunkRow]]:
     return found
 
 
-def write_rows(rows: Iterable[Chunk]) -> None:
-    """Insert, or replace what has the same document and index."""
-    Chunk.objects.bulk_create(
-        rows,
-        batch_size=ROWS_PER_STATEMENT,
-        update_conflicts=True,
-        unique_fields=["document", "index"],
-        update_fields=[
-            "point_id",
-            "content",
-            "content_hash",
-            "embedding_model",
-            "token_count",
-            "state",
-            "rev",
-            "updated_at",
-        ],
+def write_rows(rows: Iterable[Sequence[Any]]) -> None:
+    """Insert rows as of `WRITTEN`, pending, or replace what has the same document and index."""
+    state, now = ChunkState.PENDING.value, timezone.now()
+    insert_or_replace(
+        Chunk,
+        (*WRITTEN, "state", "updated_at"),
+        ((*row, state, now) for row in rows),
+        unique=("document", "index"),
     )
 
 

@@ -23,7 +23,7 @@ from collections_admin.errors import Conflict, InvalidInput
 from collections_admin.models import TenantCollection
 from collections_admin.services import ingest_rows
 from collections_admin.services.chunk_rows import ChunkRow
-from collections_admin.services.ingest_plan import Piece, Plan, Source, document_payload, make_plan, point_of
+from collections_admin.services.ingest_plan import Piece, Plan, Source, document_payload, make_plan, points_of
 from collections_admin.services.ingest_rows import Head
 from collections_admin.services.parsing import parse
 from collections_admin.services.splitting import TextPiece, split_text
@@ -32,7 +32,7 @@ from collections_admin.services.uploads import find_upload, upload_parts
 T = TypeVar("T")
 
 HEADS_AT_ONCE = 500  # documents looked at together
-GROUP_BYTES = 1_000_000  # text of documents that are read and planned together
+GROUP_BYTES = 300_000  # text of documents that are read and planned together
 SPLIT_CHARS = 40_000  # text given to a computing thread at once
 PORTION_CHUNKS = 256
 PORTION_CHARS = 400_000
@@ -265,10 +265,7 @@ class _Ingest:
 
     async def _upsert(self, portion: _Portion) -> None:
         now, started = timezone.now(), perf_counter()
-        points = [
-            point_of(self.collection, plan, piece, vector, now)
-            for (plan, piece), vector in zip(portion.pieces, portion.vectors, strict=True)
-        ]
+        points = points_of(self.collection, portion.pieces, portion.vectors, now)
         await qdrant.upsert_points(self.collection.alias, points, only_newer_rev=True, same_rev_too=True)
         portion.spend("upsert", perf_counter() - started)
 

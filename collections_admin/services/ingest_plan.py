@@ -1,5 +1,6 @@
 """What an ingest has to do for one document: compared with the rows of its chunks, nothing is done twice."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -109,21 +110,34 @@ def _holds(row: ChunkRow, piece: Piece, model: str) -> bool:
     )
 
 
-def point_of(
-    collection: TenantCollection, plan: Plan, piece: Piece, vector: list[float], indexed_at: datetime
-) -> PointToWrite:
-    payload = document_payload(plan) | {
+def points_of(
+    collection: TenantCollection,
+    pieces: Sequence[tuple[Plan, Piece]],
+    vectors: Sequence[Sequence[float]],
+    indexed_at: datetime,
+) -> list[PointToWrite]:
+    plans = {plan.source.id: plan for plan, _ in pieces}
+    common = {pk: _common_payload(collection, plan, indexed_at) for pk, plan in plans.items()}
+    return [
+        PointToWrite(
+            id=piece.point_id,
+            vector=vector,
+            payload={"chunk_index": piece.index, "content": piece.text, "content_hash": piece.content_hash},
+            common=common[piece.document_id],
+        )
+        for (_, piece), vector in zip(pieces, vectors, strict=True)
+    ]
+
+
+def _common_payload(collection: TenantCollection, plan: Plan, indexed_at: datetime) -> dict[str, Any]:
+    return document_payload(plan) | {
         "tenant_id": collection.tenant_id,
         "table_name": collection.table,
-        "document_id": str(piece.document_id),
+        "document_id": str(plan.source.id),
         "external_id": plan.source.external_id,
-        "chunk_index": piece.index,
-        "content": piece.text,
-        "content_hash": piece.content_hash,
         "embedding_model": collection.embedding_model,
         "indexed_at": indexed_at.isoformat(),
     }
-    return PointToWrite(id=str(piece.point_id), vector=vector, payload=payload)
 
 
 def document_payload(plan: Plan) -> dict[str, Any]:

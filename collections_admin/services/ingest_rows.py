@@ -7,12 +7,14 @@ import hashlib
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
 
 from collections_admin.models import Chunk, ChunkState, Document, DocumentStatus, TenantCollection
+from collections_admin.services.bulk_rows import update_each
 from collections_admin.services.chunk_rows import (
     ChunkRow,
     delete_rows,
@@ -26,6 +28,7 @@ from collections_admin.services.parsing import ParsedText
 from collections_admin.services.uploads import remove_uploads
 
 ALIVE = {"deleted_at__isnull": True}
+FINISHED = ("status", "error", "indexed_rev", "chunk_count", "token_count", "timings", "indexed_at")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,17 +112,17 @@ def begin_plans(collection: TenantCollection, plans: Sequence[Plan]) -> set[UUID
     return ids
 
 
-def _row(collection: TenantCollection, plan: Plan, piece: Piece) -> Chunk:
-    return Chunk(
-        document_id=piece.document_id,
-        index=piece.index,
-        point_id=piece.point_id,
-        content=piece.text,
-        content_hash=piece.content_hash,
-        embedding_model=collection.embedding_model,
-        token_count=piece.tokens,
-        state=ChunkState.PENDING,
-        rev=plan.source.rev,
+def _row(collection: TenantCollection, plan: Plan, piece: Piece) -> tuple[Any, ...]:
+    """In the order of `chunk_rows.WRITTEN`."""
+    return (
+        piece.document_id,
+        piece.index,
+        piece.point_id,
+        piece.text,
+        piece.content_hash,
+        collection.embedding_model,
+        piece.tokens,
+        plan.source.rev,
     )
 
 
@@ -134,28 +137,32 @@ def settle(pieces: Sequence[tuple[Plan, Piece]], finishing: Sequence[Plan]) -> S
     revs = _locked_revs(list(plans))
     current = {pk for pk, plan in plans.items() if revs.get(pk) == plan.source.rev}
     settle_rows([piece.point_id for plan, piece in pieces], current)
-    for plan in finishing:
-        if plan.source.id in current:
-            _finish(plan)
+    _finish([plan for plan in finishing if plan.source.id in current])
     written = [piece.point_id for plan, piece in pieces if plan.source.id not in current]
     strays = set(written) - living_points(written)
     return Settled(superseded=plans.keys() - current, strays=sorted(map(str, strays)))
 
 
-def _finish(plan: Plan) -> None:
+def _finish(plans: Sequence[Plan]) -> None:
+    if surplus := [point_id for plan in plans for point_id in plan.surplus]:
+        delete_rows(surplus)
+    for plan in plans:
+        if plan.refresh:
+            Chunk.objects.filter(document_id=plan.source.id).update(rev=plan.source.rev)
+    update_each(Document, FINISHED, [_finished(plan, timezone.now()) for plan in plans])
+
+
+def _finished(plan: Plan, now: datetime) -> tuple[Any, ...]:
     source = plan.source
-    if plan.surplus:
-        delete_rows(plan.surplus)
-    if plan.refresh:
-        Chunk.objects.filter(document_id=source.id).update(rev=source.rev)
-    Document.objects.filter(pk=source.id).update(
-        status=source.final_status,
-        error="",
-        indexed_rev=source.rev,
-        chunk_count=plan.chunk_count,
-        token_count=plan.token_count,
-        timings=plan.timings,
-        indexed_at=timezone.now(),
+    return (
+        source.final_status,
+        "",
+        source.rev,
+        plan.chunk_count,
+        plan.token_count,
+        plan.timings,
+        now,
+        source.id,
     )
 
 
