@@ -76,6 +76,14 @@ def _to_login(request: HttpRequest) -> HttpResponse:
     if not getattr(request, "htmx", False):
         return redirect_to_login(request.get_full_path(), str(settings.LOGIN_URL))
     # A fragment must not hold the sign-in page: the whole page goes there, and afterwards back to where it was.
-    page = urlsplit(request.htmx.current_url or "/")
-    target = redirect_to_login(page.path + (f"?{page.query}" if page.query else ""), str(settings.LOGIN_URL))
+    target = redirect_to_login(_page_of(request.htmx.current_url or "/"), str(settings.LOGIN_URL))
     return HttpResponse(status=204, headers={"HX-Redirect": target.url})
+
+
+def _page_of(address: str) -> str:
+    """Path and query of what the browser says is its page, which may be anything."""
+    try:
+        page = urlsplit(address)
+    except ValueError:
+        return "/"
+    return page.path + (f"?{page.query}" if page.query else "")

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.http.request import split_domain_port, validate_host
 
 from collections_admin import limits
 
@@ -73,7 +74,8 @@ async def _refuse(send: Any, limit: int) -> None:
 
 
 class SameOrigin:
-    """Lets a socket through when its Origin is this very host and port, or one of `TRUSTED_ORIGINS`.
+    """Lets a socket through when its Origin is this very host and port (one of `ALLOWED_HOSTS`), or one of
+    `TRUSTED_ORIGINS`.
 
     Browsers send cookies with sockets of any page; Channels' own validator compares host names alone.
     """
@@ -93,6 +95,10 @@ class SameOrigin:
 
 
 def _same_origin(origin: str, host: str) -> bool:
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     scheme = "https" if settings.HTTPS else "http"
-    return bool(host) and parts.scheme == scheme and parts.netloc.lower() == host.lower()
+    known = validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS)
+    return known and parts.scheme == scheme and parts.netloc.lower() == host.lower()

@@ -139,6 +139,8 @@ AUTH_PASSWORD_VALIDATORS = [
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+# So credentials call it. Axes would look for "email" there and count every failure for nobody.
+AXES_USERNAME_FORM_FIELD = "username"
 AXES_LOCKOUT_TEMPLATE = "429.html"
 AXES_VERBOSE = False
 LOGIN_URL = reverse_lazy("login")

@@ -167,8 +167,8 @@ def _read_cursor(text: str) -> tuple[datetime, UUID]:
     at, _, job_id = text.partition("_")
     try:
         moment, last = parse_datetime(at.replace(" ", "+")), UUID(job_id)
-    except (ValueError, OverflowError):
+    except ValueError:
         moment, last = None, None
-    if moment is None or moment.tzinfo is None:
+    if moment is None or moment.tzinfo is None or not 1 < moment.year < 9999:  # in UTC it may be no year any more
         raise InvalidInput("before", "before is not a place in this list; open the list from its start.")
     return moment, last

@@ -85,12 +85,20 @@ async def test_only_somebody_with_a_session_may_send_a_large_file() -> None:
         ("http://sub.console.test:8000", False),
         ("null", False),
         ("", False),
+        ("http://[", False),
     ],
 )
-@override_settings(CSRF_TRUSTED_ORIGINS=["https://console.example.org"], HTTPS=False)
+@override_settings(ALLOWED_HOSTS=["console.test"], CSRF_TRUSTED_ORIGINS=["https://console.example.org"], HTTPS=False)
 async def test_sockets_need_the_exact_origin(origin: str, allowed: bool) -> None:
     headers = [(b"host", b"console.test:8000"), (b"origin", origin.encode())]
     asked = await Recorder().ask(SameOrigin, {"type": "websocket", "path": "/", "headers": headers})
     assert asked.was_called is allowed
     if not allowed:
         assert asked.sent == [{"type": "websocket.close", "code": 4403}]
+
+
+@override_settings(ALLOWED_HOSTS=["console.test"])
+async def test_a_socket_of_a_host_that_is_not_ours_is_refused() -> None:
+    headers = [(b"host", b"evil.test"), (b"origin", b"http://evil.test")]
+    asked = await Recorder().ask(SameOrigin, {"type": "websocket", "path": "/", "headers": headers})
+    assert asked.sent == [{"type": "websocket.close", "code": 4403}]

@@ -1,6 +1,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.test import AsyncClient
@@ -51,6 +52,8 @@ async def test_the_list_shows_jobs_newest_first_and_goes_on(client_for: Browser)
         ("?before=yesterday", "before is not a place"),
         ("?before=2026-01-01T00:00:00_x", "before is not a place"),
         ("?before=%ED%A0%80", "before is not a place"),
+        (f"?before=0001-01-01T00:00:00%2B14:00_{UUID(int=1)}", "before is not a place"),
+        (f"?before=9999-12-31T23:59:59-14:00_{UUID(int=1)}", "before is not a place"),
     ],
 )
 async def test_a_bad_filter_is_answered_in_words(client_for: Browser, query: str, said: str) -> None:
