@@ -20,3 +20,13 @@ class Notice:
     title: str
     text: str = ""
     since: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilterToken:
+    """A filter in the filter box, and the address without it."""
+
+    label: str
+    value: str
+    text: str
+    remove_url: str

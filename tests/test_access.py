@@ -94,6 +94,7 @@ ROUTES: dict[str, Route] = {
     "document-delete": Route(ADMIN, path=(TENANT, DOCUMENT)),
     # Chunks and search
     "chunk-list": Route(READ, path=(TENANT, TABLE)),
+    "chunk-count": Route(READ, path=(TENANT, TABLE)),
     "chunk-facet": Route(READ, path=(TENANT, TABLE), data={"field": "document_id"}),
     "chunk-detail": Route(READ, path=(TENANT, TABLE, POINT)),
     "document-chunks": Route(READ, path=(TENANT, DOCUMENT)),

@@ -123,7 +123,7 @@ def job_page(*, tenant_id: int, filters: JobFilters, rows: int = PAGE_ROWS) -> J
     """Newest first, by keyset: the place in the list stays right while jobs are added."""
     found = list(filters.narrow(_shown(tenant_id)).order_by("-created_at", "-id")[: rows + 1])
     older = _write_cursor(found[rows - 1]) if len(found) > rows else ""
-    return JobPage(rows=[_row(job) for job in found[:rows]], older=older)
+    return JobPage(rows=[job_row(job) for job in found[:rows]], older=older)
 
 
 @in_thread
@@ -134,23 +134,18 @@ def job_detail(job_id: UUID, *, tenant_id: int) -> JobDetail:
         raise NotFound
     log = list(job.log_lines.order_by("-id")[: LOG_LINES + 1])
     return JobDetail(
-        row=_row(job),
+        row=job_row(job),
         attempts=list(job.attempts.order_by("-number")[:20]),
         log=log[LOG_LINES - 1 :: -1] if len(log) > LOG_LINES else log[::-1],
         log_is_cut=len(log) > LOG_LINES,
     )
 
 
-@in_thread
-def jobs_of_document(document_id: UUID, *, tenant_id: int, rows: int = PAGE_ROWS) -> list[JobRow]:
-    return [_row(job) for job in _shown(tenant_id).filter(document_id=document_id)[:rows]]
-
-
 def _shown(tenant_id: int) -> QuerySet[Job]:
     return Job.objects.filter(tenant_id=tenant_id).select_related("collection", "created_by")
 
 
-def _row(job: Job) -> JobRow:
+def job_row(job: Job) -> JobRow:
     return JobRow(
         job=job,
         label=kind_label(job.kind),

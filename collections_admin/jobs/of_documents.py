@@ -7,8 +7,7 @@ from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from collections_admin.concurrency import in_thread
-from collections_admin.jobs.listing import JobRow
-from collections_admin.jobs.registry import kind_label
+from collections_admin.jobs.listing import JobRow, job_row
 from collections_admin.models import Job
 from collections_admin.models.jobs import OPEN_STATUSES
 
@@ -30,7 +29,7 @@ def open_jobs(tenant_id: int) -> OpenJobs:
     jobs = _jobs(tenant_id).filter(status__in=OPEN_STATUSES).order_by("-status", "created_at", "id")
     found = list(jobs[: SHOWN_OPEN + 1])
     more = jobs.count() - SHOWN_OPEN if len(found) > SHOWN_OPEN else 0
-    return OpenJobs(rows=[_row(job) for job in found[:SHOWN_OPEN]], more=more)
+    return OpenJobs(rows=[job_row(job) for job in found[:SHOWN_OPEN]], more=more)
 
 
 @in_thread
@@ -38,17 +37,8 @@ def jobs_of_document(tenant_id: int, collection_id: int, document_id: UUID) -> l
     """Newest first: its own jobs, and those that named it among others."""
     named = Q(document_id=document_id) | Q(named__contains=str(document_id))
     jobs = _jobs(tenant_id).filter(collection_id=collection_id).annotate(named=Cast("parameters", TextField()))
-    return [_row(job) for job in jobs.filter(named).order_by("-created_at", "-id")[:SHOWN_PAST]]
+    return [job_row(job) for job in jobs.filter(named).order_by("-created_at", "-id")[:SHOWN_PAST]]
 
 
 def _jobs(tenant_id: int) -> QuerySet[Job]:
     return Job.objects.filter(tenant_id=tenant_id, kind__in=KINDS).select_related("collection", "created_by")
-
-
-def _row(job: Job) -> JobRow:
-    return JobRow(
-        job=job,
-        label=kind_label(job.kind),
-        table=job.collection.table if job.collection else "",
-        started_by=job.created_by.email if job.created_by else "",
-    )

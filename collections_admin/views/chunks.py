@@ -24,21 +24,11 @@ from collections_admin.services.payload_filters import (
     PayloadFilters,
     literal,
 )
-from collections_admin.types import Notice
+from collections_admin.types import FilterToken, Notice
 from collections_admin.views.answers import page_or_fragment
 from collections_admin.views.chunk_rows import rows_html
 
 MAX_BACK_CHARS = 4_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Token:
-    """A filter in the box, and the address without it."""
-
-    label: str
-    value: str
-    text: str
-    remove_url: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +47,7 @@ class Browser:
     facet_url: str
     filters: PayloadFilters
     fields: tuple[str, ...] = SUGGESTED_FIELDS
-    tokens: tuple[Token, ...] = ()
+    tokens: tuple[FilterToken, ...] = ()
     choices: tuple[Choice, ...] = ()
     rows_html: str = ""
     page: chunks.ChunkPage | None = None
@@ -271,8 +261,8 @@ def _links(filters: PayloadFilters, list_url: str) -> dict[str, Any]:
     }
 
 
-def _token(field: FieldFilter, filters: PayloadFilters, list_url: str) -> Token:
-    return Token(
+def _token(field: FieldFilter, filters: PayloadFilters, list_url: str) -> FilterToken:
+    return FilterToken(
         label=f"{'not ' if field.is_negated else ''}{field.key}",
         value=field.value,
         text=field.text,

@@ -25,6 +25,7 @@ from collections_admin.services import documents
 from collections_admin.services.document_actions import DocumentAction
 from collections_admin.services.document_pages import DocumentDetail, DocumentFilters, DocumentPage
 from collections_admin.services.tenant_collections import find_collection
+from collections_admin.types import FilterToken
 from collections_admin.views.answers import form_page, form_view, go, page_or_fragment, posted
 from collections_admin.views.chunks import document_browser
 
@@ -36,16 +37,6 @@ DONE = {
     DocumentAction.RESTORE: "is being restored",
     DocumentAction.DELETE: "is being deleted",
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Token:
-    """A filter in the box, and the address without it."""
-
-    label: str
-    value: str
-    text: str
-    remove_url: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +107,9 @@ async def _around(shell: Shell, filters: DocumentFilters) -> dict[str, Any]:
     counts = await pages.count_by_status(shell.tenant, filters)
     chosen = [one.value for one in filters.fields if one.key == "status" and not one.is_negated]
     tokens = [
-        Token(label=one.label, value=one.value, text=one.text, remove_url=_with(url, filters.without(one).parameters()))
+        FilterToken(
+            label=one.label, value=one.value, text=one.text, remove_url=_with(url, filters.without(one).parameters())
+        )
         for one in filters.fields
     ]
     choices = [("All", ""), *((label, value) for value, label in DocumentStatus.choices)]

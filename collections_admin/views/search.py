@@ -21,10 +21,10 @@ from collections_admin.services import chunks
 from collections_admin.services import search as searches
 from collections_admin.services.payload_filters import SUGGESTED_FIELDS, Archived, PayloadFilters
 from collections_admin.templatetags.marking import excerpt
-from collections_admin.types import Notice
+from collections_admin.types import FilterToken, Notice
 from collections_admin.views.answers import page_or_fragment
 from collections_admin.views.chunk_rows import place
-from collections_admin.views.chunks import Token, outage_notice
+from collections_admin.views.chunks import outage_notice
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,7 +151,7 @@ def _box(form: SearchForm, filters: PayloadFilters, query: Query, path: str) -> 
     collection = getattr(form, "cleaned_data", {}).get("table")
     facet_url = reverse("chunk-facet", args=[collection.tenant_id, collection.table]) if collection else ""
     tokens = [
-        Token(
+        FilterToken(
             label=f"{'not ' if field.is_negated else ''}{field.key}",
             value=field.value,
             text=field.text,

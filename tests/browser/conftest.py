@@ -36,9 +36,9 @@ class Demo:
         return self.console.address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """Started once for all browser tests, on the kind of database that this run of the suite is for."""
+    """Started once for these tests, on the kind of database that this run of the suite is for."""
     env = environment(tmp_path_factory.mktemp("demo"), **_own_database())
     console = Console(env, "--demo")
     try:
@@ -59,8 +59,9 @@ def _own_database() -> dict[str, str]:
     return {"DATABASE_URL": re.sub(r"/[^/?]+(\?|$)", r"/console_browser\1", url, count=1)}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
+    """Ends with this package: playwright keeps an event loop running in the main thread, where async tests need theirs."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_OPTIONS)
         yield browser
