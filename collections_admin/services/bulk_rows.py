@@ -60,7 +60,15 @@ def _prepared(fields: Sequence[Field], rows: Iterable[Sequence[Any]]) -> Iterato
 def _preparer(field: Field) -> Callable[[Any], Any] | None:
     if field.get_internal_type() in _PLAIN:
         return None
-    return lambda value: field.get_db_prep_save(value, connection)
+    last = ready = None
+
+    def prepare(value: Any) -> Any:
+        nonlocal last, ready
+        if value is not last or value is None:  # neighbours often share a document and a time
+            last, ready = value, field.get_db_prep_save(value, connection)
+        return ready
+
+    return prepare
 
 
 def _options(model: type[Model]) -> Options:

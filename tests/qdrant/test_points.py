@@ -58,6 +58,25 @@ async def test_lists_and_arrays_give_the_same_vector(chunks: str) -> None:
     assert vectors[0] == vectors[1] == vectors[2]
 
 
+async def test_what_points_have_in_common_is_part_of_their_payload(chunks: str) -> None:
+    first, second = {"title": "One", "rev": 2, "meta": {"a": [1]}}, {"title": "Two", "rev": 2}
+    points = [
+        access.PointToWrite(id=number, vector=None, payload={"content": f"c{number}"}, common=common)
+        for number, common in enumerate([first, first, second, first])
+    ]
+    points[3] = access.PointToWrite(id=uuid.UUID(IDS[0]), vector=None, payload={"title": "Own"}, common=first)
+    await access.upsert_points(chunks, points, only_newer_rev=True)
+    assert await _payloads([0, 1, 2, IDS[0]]) == {
+        0: first | {"content": "c0"},
+        1: first | {"content": "c1"},
+        2: second | {"content": "c2"},
+        IDS[0]: first | {"title": "Own"},
+    }
+    older = access.PointToWrite(id=0, vector=None, payload={"content": "older"}, common={"rev": 1})
+    await access.upsert_points(chunks, [older], only_newer_rev=True)
+    assert (await _payloads([0]))[0]["content"] == "c0"
+
+
 async def test_nothing_to_write_asks_nothing(chunks: str, proxied: FaultyServer) -> None:
     proxied.calls.clear()
     assert await access.upsert_points(chunks, []) == access.WriteResult()
