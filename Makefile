@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
+EXPORT := $(VENV)/bin/uv export --quiet --format requirements-txt --all-groups --no-emit-project --no-header
 
 .DEFAULT_GOAL := up
 .PHONY: demo up test test-sqlite test-postgresql check bench lock
@@ -25,6 +26,7 @@ check: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/uv lock --check --quiet
+	$(EXPORT) | diff requirements.txt -
 	$(RUN) manage.py makemigrations --check --dry-run --verbosity 0
 
 bench: $(STAMP)
@@ -33,7 +35,7 @@ bench: $(STAMP)
 # After a change of pyproject.toml: uv.lock is the source, requirements.txt its copy with hashes for pip.
 lock: $(STAMP)
 	$(VENV)/bin/uv lock
-	$(VENV)/bin/uv export --quiet --format requirements-txt --all-groups --no-emit-project --no-header --output-file requirements.txt
+	$(EXPORT) > requirements.txt
 
 $(STAMP): requirements.txt
 	$(PYTHON) -m venv $(VENV)
