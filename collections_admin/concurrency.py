@@ -1,8 +1,9 @@
 """The border between async code and Django's synchronous database access: the one place that crosses it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import transaction
@@ -25,3 +26,14 @@ def in_transaction(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
             return function(*args, **kwargs)
 
     return in_thread(atomic)
+
+
+async def together(*work: Awaitable[Any]) -> list[Any]:
+    """The results of all, or the first error once the others have ended: a request must not leave tasks behind."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from collections_admin import qdrant
-from collections_admin.concurrency import in_thread
+from collections_admin.concurrency import in_thread, together
 from collections_admin.errors import InvalidInput, NotFound, QdrantRejected
 from collections_admin.models import Chunk, ChunkState, Document, Tenant, TenantCollection
 from collections_admin.qdrant.filters import And, Equals, Filter
@@ -27,6 +27,18 @@ MAX_CHIP_CHARS = 40
 MAX_CURSOR_CHARS = 4_000
 _PLAIN_KEY = re.compile(r"[\w-]{1,60}\Z")
 IN_ORDER = qdrant.OrderBy("chunk_index")
+# What a row shows, or is compared by.
+ROW_FIELDS = (
+    "content",
+    "title",
+    "document_id",
+    "chunk_index",
+    "chunk_count",
+    "archived_at",
+    "embedding_model",
+    "rev",
+    "meta",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,15 +127,16 @@ async def browse(
     place, qdrant_cursor = _read_cursor(cursor)
     page = await _scroll(collection, condition, qdrant_cursor, limit, IN_ORDER if document else None)
     is_whole = not cursor and page.next_cursor is None
-    total = len(page.points) if is_whole else None
-    if total is None and with_total:
-        total = await qdrant.count(collection.physical_name, condition)
     last = _last_index(page.points)
     if document is not None and not filters:
         end = None if page.next_cursor is None else last
-        bridges = await _bridges_between(document.pk, place, end, limit + MAX_GHOSTS)
+        read = _bridges_between(document.pk, place, end, limit + MAX_GHOSTS)
     else:
-        bridges = await _bridges_of(collection.pk, [str(point.id) for point in page.points])
+        read = _bridges_of(collection.pk, [str(point.id) for point in page.points])
+    if is_whole or not with_total:
+        bridges, total = await read, len(page.points) if is_whole else None
+    else:
+        bridges, total = await together(read, qdrant.count(collection.physical_name, condition))
     rows = [_row(collection, point, bridges.get(str(point.id))) for point in page.points]
     if document is not None and not filters:
         rows = _with_ghosts(document, rows, bridges)
@@ -192,7 +205,12 @@ async def _scroll(
 ) -> qdrant.Page:
     try:
         return await qdrant.scroll(
-            collection.physical_name, condition, limit=limit, cursor=cursor or None, order_by=order_by
+            collection.physical_name,
+            condition,
+            limit=limit,
+            cursor=cursor or None,
+            order_by=order_by,
+            fields=ROW_FIELDS,
         )
     except (TypeError, ValueError) as error:  # a cursor that decodes, to something else
         raise _bad_cursor() from error

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from collections_admin.access import Need, Shell, open_tenant
+from collections_admin.concurrency import together
 from collections_admin.errors import Conflict, InvalidInput
 from collections_admin.forms.documents import EditForm
 from collections_admin.jobs.kinds.ingest import start, start_all
@@ -162,11 +163,13 @@ async def document_facet(request: HttpRequest, tenant_id: int) -> HttpResponse:
 async def document_detail(request: HttpRequest, tenant_id: int, document_id: UUID) -> HttpResponse:
     """Its chunks, as Qdrant holds them; `?part=head` answers with the live head alone."""
     shell = await open_tenant(request, tenant_id, active="documents")
-    context = await _document(shell, document_id)
     if request.GET.get("part") == "head":
+        context = await _document(shell, document_id)
         return render(request, "documents/_head.html", context | {"tab": request.GET.get("tab"), "is_reread": True})
     row = await pages.open_document(shell.tenant, document_id)
-    context |= await document_browser(request, shell, row)
+    # Qdrant reads the chunks while the database reads the rest.
+    browser, facts = await together(document_browser(request, shell, row), _document(shell, document_id))
+    context = facts | browser
     return render(request, "documents/detail.html", context | {"tab": "chunks"}, status=context["browser"].status)
 
 

@@ -8,6 +8,8 @@ import argparse
 import asyncio
 import http.client
 import os
+import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -92,18 +94,34 @@ def _await_web() -> None:
 
 
 def timed_pages(path: str, cookie: str, times: int) -> list[float]:
-    """Milliseconds of each answer on one kept connection."""
-    connection = http.client.HTTPConnection("127.0.0.1", WEB_PORT, timeout=30)
+    """Milliseconds of each answer on one kept connection, without a client's own work: `http.client` takes 0.5 ms."""
+    lines = (f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{WEB_PORT}", f"Cookie: sessionid={cookie}", "", "")
+    request = "\r\n".join(lines).encode()
     found = []
-    for _ in range(times):
-        started = time.perf_counter()
-        connection.request("GET", path, headers={"Cookie": f"sessionid={cookie}"})
-        answer = connection.getresponse()
-        body = answer.read()
-        found.append((time.perf_counter() - started) * 1000)
-        assert answer.status == 200, answer.status
-        assert body.count(b'<article class="chunk"') == ROWS
+    with socket.create_connection(("127.0.0.1", WEB_PORT), timeout=30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(times):
+            started = time.perf_counter()
+            connection.sendall(request)
+            answer = _whole_answer(connection)
+            found.append((time.perf_counter() - started) * 1000)
+            assert answer.startswith(b"HTTP/1.1 200"), answer[:200]
+            assert answer.count(b'<article class="chunk"') == ROWS
     return found
+
+
+def _whole_answer(connection: socket.socket) -> bytes:
+    answer = bytearray()
+    length = None
+    while length is None or len(answer) < length:
+        part = connection.recv(256 * 1024)
+        assert part, "the server closed the connection"
+        answer += part
+        if length is None and (end := answer.find(b"\r\n\r\n")) >= 0:
+            stated = re.search(rb"content-length: (\d+)", answer[:end], re.IGNORECASE)
+            assert stated, "the answer does not say how long it is"
+            length = end + 4 + int(stated[1])
+    return bytes(answer)
 
 
 def _equals(key: str, value: str | int) -> models.FieldCondition:
