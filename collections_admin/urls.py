@@ -29,6 +29,7 @@ collections: list = [
     path("collections/<slug:table>/", collection_views.collection_detail, name="collection-detail"),
     path("collections/<slug:table>/edit/", collection_views.collection_edit, name="collection-edit"),
     path("collections/<slug:table>/ensure/", collection_views.collection_ensure, name="collection-ensure"),
+    path("collections/<slug:table>/ingest/", collection_views.collection_ingest, name="collection-ingest"),
     path("collections/<slug:table>/protect/", collection_views.collection_protect, name="collection-protect"),
     path("collections/<slug:table>/clean-up/", collection_removal.collection_clean_up, name="collection-clean-up"),
     path("collections/<slug:table>/delete/", collection_removal.collection_delete, name="collection-delete"),

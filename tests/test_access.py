@@ -71,6 +71,7 @@ ROUTES: dict[str, Route] = {
     "collection-detail": Route(READ, path=(TENANT, TABLE)),
     "collection-edit": Route(READ, path=(TENANT, TABLE)),
     "collection-ensure": Route(WRITE, "post", path=(TENANT, TABLE)),
+    "collection-ingest": Route(WRITE, "post", path=(TENANT, TABLE)),
     "collection-protect": Route(ADMIN, "post", path=(TENANT, TABLE)),
     "collection-clean-up": Route(ADMIN, path=(TENANT, TABLE)),
     "collection-delete": Route(ADMIN, path=(TENANT, TABLE)),

@@ -5,7 +5,7 @@ one, so a switch is one action; deleting a collection drops its aliases; `points
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,8 +140,12 @@ async def ensure_collection(
     alias: str | None,
     spec: CollectionSpec,
     payload_indexes: Sequence[PayloadIndex] = PAYLOAD_INDEXES,
+    *,
+    on_missing: Callable[[], Awaitable[object]] | None = None,
 ) -> EnsureResult:
     """Create what is missing of collection, alias and indexes. May run any number of times at once, anywhere.
+
+    `on_missing` is awaited before a collection is created that was not there.
 
     Raises Conflict when the collection has other vectors, or the alias points elsewhere or is a collection's
     name; an alias is never moved here. Two processes that ensure one alias for two collections at the same
@@ -149,7 +153,7 @@ async def ensure_collection(
     """
     async with current_connection().lock(f"ensure {physical}"):
         alias_missing = alias is not None and not await _points_to(alias, physical)
-        created, info = await _create_if_missing(physical, spec)
+        created, info = await _create_if_missing(physical, spec, on_missing)
         _check_same_vectors(physical, info.vectors, spec)
         indexes, differing = await _ensure_indexes(physical, info, payload_indexes)
         if alias_missing:
@@ -159,10 +163,14 @@ async def ensure_collection(
     )
 
 
-async def _create_if_missing(physical: str, spec: CollectionSpec) -> tuple[bool, CollectionInfo]:
+async def _create_if_missing(
+    physical: str, spec: CollectionSpec, on_missing: Callable[[], Awaitable[object]] | None
+) -> tuple[bool, CollectionInfo]:
     try:
         return False, await _info(physical, "bulk")
     except CollectionMissing:
+        if on_missing is not None:
+            await on_missing()
         created = await _create_or_find(physical, spec)
     return created, await _info(physical, "bulk")
 

@@ -12,6 +12,7 @@ from collections_admin.concurrency import in_thread
 from collections_admin.errors import ConsoleError, NotFound, QdrantRejected, Unavailable
 from collections_admin.models import Chunk, ChunkState, Document, DocumentStatus, Job, Tenant, TenantCollection
 from collections_admin.models.jobs import OPEN_STATUSES
+from collections_admin.services.documents import WAITING
 from collections_admin.services.tenant_collections import forget_ensured
 from collections_admin.types import Notice
 
@@ -67,6 +68,13 @@ class DatabaseFacts:
     unsettled: int
     archived: int
     open_jobs: list[OpenJob]
+
+    @property
+    def waiting(self) -> int:
+        """Documents that no job is going to ingest by itself."""
+        if self.open_jobs:
+            return 0
+        return sum(number for status, number in self.by_status if status in WAITING)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ from django.utils import timezone
 from collections_admin.concurrency import in_transaction
 from collections_admin.errors import Conflict, InvalidInput, NotFound
 from collections_admin.limits import MAX_EXTERNAL_ID_CHARS, MAX_TEXT_CHARS, MAX_TITLE_CHARS
-from collections_admin.models import Document, DocumentSource, DocumentStatus, Tenant, TenantCollection, User
+from collections_admin.models import Document, DocumentSource, DocumentStatus, Job, Tenant, TenantCollection, User
 from collections_admin.services import audit
 from collections_admin.services.document_actions import DocumentAction, Standing, refusal
 from collections_admin.services.ingest_rows import document_hash
@@ -29,6 +29,7 @@ from collections_admin.services.validation import check_external_id, check_paylo
 
 Enqueue = Callable[[Sequence[Document]], Any]
 MAX_SELECTED = 1_000
+WAITING = (DocumentStatus.PENDING, DocumentStatus.INDEXING)
 
 
 class EditConflict(Conflict):
@@ -317,6 +318,17 @@ def ingest_failed(collection: TenantCollection, *, by: User, enqueue: Callable[[
         audit.record(by, collection.tenant, "document.ingest", f"{count} failed of {collection.table}")
         enqueue()
     return count
+
+
+@in_transaction
+def ingest_waiting(collection: TenantCollection, *, by: User, enqueue: Callable[[], Job]) -> Job | None:
+    """One job for all pending documents of a collection, None when there are none. Raises NotFound or Conflict."""
+    lock_for_writing(collection.pk)
+    waiting = Document.objects.filter(collection=collection, status__in=WAITING, deleted_at=None).count()
+    if not waiting:
+        return None
+    audit.record(by, collection.tenant, "document.ingest", f"{waiting} pending of {collection.table}")
+    return enqueue()
 
 
 def standing(document: Document) -> Standing:

@@ -7,7 +7,7 @@ changes nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
@@ -19,17 +19,19 @@ from collections_admin import qdrant
 from collections_admin.concurrency import in_thread
 from collections_admin.cpu import compute
 from collections_admin.embeddings import EmbeddingModel, get_model
-from collections_admin.errors import Conflict, InvalidInput
-from collections_admin.models import TenantCollection
+from collections_admin.errors import Conflict, InvalidInput, Unavailable
+from collections_admin.models import ChunkState, TenantCollection
 from collections_admin.services import ingest_rows
 from collections_admin.services.chunk_rows import ChunkRow
 from collections_admin.services.ingest_plan import Piece, Plan, Source, document_payload, make_plan, points_of
 from collections_admin.services.ingest_rows import Head
+from collections_admin.services.lost_points import missing_points
 from collections_admin.services.parsing import parse
 from collections_admin.services.splitting import TextPiece, split_text
 from collections_admin.services.uploads import find_upload, upload_parts
 
 T = TypeVar("T")
+_Sourced = tuple[Source, dict[int, ChunkRow]]
 
 HEADS_AT_ONCE = 500  # documents looked at together
 GROUP_BYTES = 300_000  # text of documents that are read and planned together
@@ -60,7 +62,10 @@ class Outcome:
 
 @dataclass(kw_only=True, slots=True)
 class IngestProgress:
-    """Counts so far. `chunks` are those planned to be written, `written` those that Qdrant confirmed."""
+    """Counts so far. `chunks` are those planned to be written, `written` those that Qdrant confirmed.
+
+    `lost` had been confirmed and were found missing.
+    """
 
     indexed: int = 0
     unchanged: int = 0
@@ -70,6 +75,7 @@ class IngestProgress:
     written: int = 0
     refreshed: int = 0
     removed: int = 0
+    lost: int = 0
 
     @property
     def documents(self) -> int:
@@ -179,7 +185,7 @@ class _Ingest:
 
     async def _plan_group(self, heads: Sequence[Head]) -> None:
         readable = [head.id for head in heads if await self._read_upload(head)]
-        plans = await self._plans(await in_thread(ingest_rows.sources_of)(readable))
+        plans = await self._plans(await self._compared(await in_thread(ingest_rows.sources_of)(readable)))
         going = await self.host.fenced(ingest_rows.begin_plans, self.collection, plans) if plans else set()
         for plan in plans:
             if plan.source.id in going:
@@ -201,7 +207,18 @@ class _Ingest:
         await self.host.fenced(ingest_rows.take_text, head.id, upload.pk, parsed)
         return True
 
-    async def _plans(self, sources: Sequence[tuple[Source, dict[int, ChunkRow]]]) -> list[Plan]:
+    async def _compared(self, sources: Sequence[_Sourced]) -> list[_Sourced]:
+        """What Qdrant has lost of them counts as pending."""
+        try:
+            missing = await missing_points(self.collection.alias, [row for _, rows in sources for row in rows.values()])
+        except (Unavailable, qdrant.CollectionMissing):
+            # It is this ingest that they wait for: its job says why.
+            await self.host.fenced(ingest_rows.begin_documents, [source.id for source, _ in sources])
+            raise
+        self.progress.lost += len(missing)
+        return [(source, _without(missing, rows)) for source, rows in sources]
+
+    async def _plans(self, sources: Sequence[_Sourced]) -> list[Plan]:
         plans: list[Plan] = []
         unchanged: list[Outcome] = []
         for some in _by_chars(sources):
@@ -336,10 +353,16 @@ def _groups(heads: Sequence[Head]) -> Iterator[list[Head]]:
         yield group
 
 
-def _by_chars(
-    sources: Sequence[tuple[Source, dict[int, ChunkRow]]],
-) -> Iterator[list[tuple[Source, dict[int, ChunkRow]]]]:
-    some: list[tuple[Source, dict[int, ChunkRow]]] = []
+def _without(missing: Collection[UUID], rows: dict[int, ChunkRow]) -> dict[int, ChunkRow]:
+    if not missing:
+        return rows
+    return {
+        index: replace(row, state=ChunkState.PENDING) if row.point_id in missing else row for index, row in rows.items()
+    }
+
+
+def _by_chars(sources: Sequence[_Sourced]) -> Iterator[list[_Sourced]]:
+    some: list[_Sourced] = []
     chars = 0
     for entry in sources:
         some.append(entry)

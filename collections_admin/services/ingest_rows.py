@@ -100,6 +100,11 @@ def fail_document(document_id: UUID, rev: int, error: str) -> None:
     Document.objects.filter(pk=document_id, rev=rev, **ALIVE).update(status=DocumentStatus.FAILED, error=error)
 
 
+def begin_documents(ids: Collection[UUID]) -> None:
+    waiting = Document.objects.filter(pk__in=ids, status=DocumentStatus.PENDING, **ALIVE)
+    waiting.update(status=DocumentStatus.INDEXING)
+
+
 def begin_plans(collection: TenantCollection, plans: Sequence[Plan]) -> set[UUID]:
     """Write what Qdrant is about to get, marked as pending. Returns the documents that may go on."""
     revs = _locked_revs([plan.source.id for plan in plans])

@@ -22,6 +22,7 @@ from collections_admin.services.collection_settings import (
     live_settings_of,
     spec_of,
 )
+from collections_admin.services.lost_points import expect_nothing
 from collections_admin.services.validation import check_table_name
 
 MAX_OWN_TABLES = 100
@@ -34,11 +35,15 @@ _locks: weakref.WeakValueDictionary[tuple[int, str], asyncio.Lock] = weakref.Wea
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ensured:
-    """`changed` says whether Qdrant lacked anything; `was_missing` that the whole collection was not there."""
+    """`changed` says whether Qdrant lacked anything; `was_missing` that the whole collection was not there.
+
+    `waiting` are documents that were in it and have to be ingested again.
+    """
 
     collection: TenantCollection
     changed: bool
     was_missing: bool
+    waiting: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,6 +193,7 @@ async def ensure(
 async def ensure_collection(row: TenantCollection, *, again: bool = False) -> Ensured:
     """Create what Qdrant lacks of collection, alias and payload indexes; idempotent, at any number of places at once.
 
+    When the collection itself was not there, all its chunks and documents are pending afterwards.
     What this process has ensured before costs no call, unless `again`. Raises `Conflict` when Qdrant holds something
     else under these names or the collection is being deleted, and what Qdrant's calls raise.
     """
@@ -197,9 +203,14 @@ async def ensure_collection(row: TenantCollection, *, again: bool = False) -> En
     async with _lock(row.physical_name):
         if not again and _ensured.get(row.physical_name) == spec:
             return Ensured(collection=row, changed=False, was_missing=False)
-        result = await qdrant.ensure_collection(row.physical_name, row.alias, spec)
+        lost: list[int] = []
+
+        async def lose() -> None:
+            lost.append(await expect_nothing(row.pk))
+
+        result = await qdrant.ensure_collection(row.physical_name, row.alias, spec, on_missing=lose)
         await _remember(row, spec)
-    return Ensured(collection=row, changed=result.changed, was_missing=result.created)
+    return Ensured(collection=row, changed=result.changed, was_missing=result.created, waiting=sum(lost))
 
 
 def forget_ensured(physical: str) -> None:
@@ -259,7 +270,9 @@ async def _ensure_one(tenant: Tenant, table: str, actor: User | None, outage: li
         return TableOutcome(table=table, state="failed", text=error.message)
     if not ensured.changed:
         return TableOutcome(table=table, state="unchanged")
-    return TableOutcome(table=table, state="created" if ensured.was_missing else "repaired")
+    state = "created" if ensured.was_missing else "repaired"
+    text = f"{ensured.waiting:,} documents wait to be ingested again." if ensured.waiting else ""
+    return TableOutcome(table=table, state=state, text=text)
 
 
 # ---- changing

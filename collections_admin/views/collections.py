@@ -13,11 +13,13 @@ from collections_admin.errors import Conflict, InvalidInput, QdrantRejected, Una
 from collections_admin.forms.collections import CollectionFilter, CollectionForm, LiveSettingsForm, TableForm
 from collections_admin.forms.fields import add_invalid
 from collections_admin.jobs.kinds.ensure import latest_ensures, start_ensure, start_ensure_all
+from collections_admin.jobs.kinds.ingest import start_all
 from collections_admin.limits import MAX_TABLE_NAME_CHARS
 from collections_admin.models import TenantCollection
 from collections_admin.services import collection_overview as overview
 from collections_admin.services import tenant_collections as registry
 from collections_admin.services.collection_settings import live_settings_of
+from collections_admin.services.documents import ingest_waiting
 from collections_admin.services.validation import clean_text
 from collections_admin.types import Notice
 from collections_admin.views.answers import form_page, form_view, go, page_or_fragment, posted
@@ -211,15 +213,29 @@ async def collection_ensure(request: HttpRequest, tenant_id: int, table: str) ->
     shell = await open_tenant(request, tenant_id, Need.WRITE, active="collections")
     row = await registry.find_collection(shell.tenant, table)
     ensured = await registry.ensure_collection(row, again=True)
-    if ensured.was_missing and await row.documents.aexists():
+    if ensured.waiting:
         messages.warning(
-            request, f"{table} is in Qdrant again, but empty: ingest its documents again to make them searchable."
+            request,
+            f"{table} is in Qdrant again, but empty: ingest its {ensured.waiting:,} documents again, "
+            "to make them searchable.",
         )
     elif ensured.changed:
         messages.success(request, f"Qdrant holds all of {table} now.")
     else:
         messages.success(request, f"Nothing was missing: Qdrant holds all of {table}.")
     return go(request, "collection-detail", tenant_id=tenant_id, table=table)
+
+
+@require_POST
+async def collection_ingest(request: HttpRequest, tenant_id: int, table: str) -> HttpResponse:
+    """One job over all documents of the collection that are pending."""
+    shell = await open_tenant(request, tenant_id, Need.WRITE, active="collections")
+    row = await registry.find_collection(shell.tenant, table)
+    job = await ingest_waiting(row, by=shell.user, enqueue=lambda: start_all(row, shell.user))
+    if job is None:
+        messages.info(request, f"No document of {table} is pending.")
+        return go(request, "collection-detail", tenant_id=tenant_id, table=table)
+    return go(request, "job-detail", tenant_id=tenant_id, job_id=job.pk)
 
 
 @require_POST

@@ -3,16 +3,19 @@
 import asyncio
 import inspect
 import random
+import uuid
 
 import pytest
+from asgiref.sync import sync_to_async
 
 from collections_admin import qdrant
-from collections_admin.jobs.kinds.ingest import start
+from collections_admin.jobs.kinds.ingest import start, start_all
 from collections_admin.models import Chunk, ChunkState, Document, DocumentStatus, Job, JobStatus
 from collections_admin.services import documents, ingest, ingest_rows
 from collections_admin.services.chunk_rows import point_id_of, text_hash
 from collections_admin.services.document_actions import DocumentAction
 from collections_admin.services.documents import DocumentText
+from collections_admin.services.tenant_collections import ensure_collection
 from tests.factories import SuperuserFactory, TenantFactory, make
 from tests.running import Killed, registered, run_next
 
@@ -340,6 +343,92 @@ async def _agree(collection, document) -> None:
         assert payload["title"] == document.title
         assert payload["rev"] == document.rev == bridge[pk].rev
         assert payload["chunk_count"] == document.chunk_count
+
+
+class TestLostPoints:
+    async def again(self, document, person) -> Job:
+        await documents.change_document(
+            document.tenant, document.pk, DocumentAction.INGEST, by=person, enqueue=start("ingest", person)
+        )
+        return await run_next()
+
+    async def test_an_ingest_writes_the_lost_points_alone(self, collection, person, monkeypatch) -> None:
+        document = await paste(collection, prose(120))
+        await run_next()
+        document = await Document.objects.select_related("tenant").aget(pk=document.pk)
+        before = await points(collection)
+        lost = sorted(before)[:3]
+        await qdrant.delete_points(collection.alias, lost)
+        embedded = _count_embeddings(monkeypatch)
+        job = await self.again(document, person)
+        assert (job.result["chunks written"], job.result["chunks Qdrant had lost"]) == (3, 3)
+        assert sorted(embedded) == sorted(before[pk][0]["content"] for pk in lost)
+        after = await points(collection)
+        assert after.keys() == before.keys()
+        assert {pk: after[pk] for pk in after if pk not in lost} == {pk: before[pk] for pk in before if pk not in lost}
+        assert {pk: _lasting(after[pk]) for pk in lost} == {pk: _lasting(before[pk]) for pk in lost}
+        assert (await self.again(document, person)).result["chunks written"] == 0
+        assert len(embedded) == 3
+        assert await points(collection) == after
+
+    async def test_a_point_of_somebody_else_does_not_stand_in_for_a_lost_one(self, collection, person) -> None:
+        document = await paste(collection, prose(60))
+        await run_next()
+        document = await Document.objects.select_related("tenant").aget(pk=document.pk)
+        before = await points(collection)
+        lost = min(before)
+        await qdrant.delete_points(collection.alias, [lost])
+        stranger = qdrant.PointToWrite(id=str(uuid.uuid4()), vector=[1.0] * 256, payload=before[lost][0])
+        await qdrant.upsert_points(collection.alias, [stranger])
+        assert (await self.again(document, person)).result["chunks written"] == 1
+        assert before.keys() < (await points(collection)).keys()
+
+    async def test_a_lost_collection_makes_all_of_it_pending(self, collection, person) -> None:
+        first = await paste(collection, prose(60))
+        second = await paste(collection, prose(60, seed=2), external_id="second")
+        await run_next()
+        await run_next()
+        await documents.change_document(
+            collection.tenant, second.pk, DocumentAction.ARCHIVE, by=person, enqueue=start("archive", person)
+        )
+        await run_next()
+        before = await points(collection)
+        await qdrant.delete_collection(collection.physical_name, aliases=(collection.alias,))
+        ensured = await ensure_collection(collection, again=True)
+        assert (ensured.was_missing, ensured.waiting) == (True, 2)
+        assert {chunk.state for pk in (first, second) for chunk in await rows(pk)} == {ChunkState.PENDING}
+        assert {row.status async for row in Document.objects.all()} == {DocumentStatus.PENDING}
+        await sync_to_async(start_all)(collection, person)
+        job = await run_next()
+        assert (job.result["indexed"], job.result["chunks written"]) == (2, len(before))
+        after = await points(collection)
+        assert {pk: _lasting(point) for pk, point in after.items()} == {
+            pk: _lasting(point) for pk, point in before.items()
+        }
+        statuses = {row.pk: row.status async for row in Document.objects.all()}
+        assert statuses == {first.pk: DocumentStatus.INDEXED, second.pk: DocumentStatus.ARCHIVED}
+        ensured = await ensure_collection(collection, again=True)
+        assert (ensured.changed, ensured.waiting) == (False, 0)
+        await sync_to_async(start_all)(collection, person)
+        assert (await run_next()).result["chunks written"] == 0
+        assert await points(collection) == after
+
+    async def test_a_loss_that_nobody_noticed_is_found_by_the_next_ingest(self, collection, person) -> None:
+        document = await paste(collection, prose(60))
+        await run_next()
+        document = await Document.objects.select_related("tenant").aget(pk=document.pk)
+        before = await points(collection)
+        await qdrant.delete_collection(collection.physical_name, aliases=(collection.alias,))
+        first = await self.again(document, person)
+        assert first.status == JobStatus.QUEUED
+        assert (await run_next()).status == JobStatus.SUCCEEDED
+        assert (await points(collection)).keys() == before.keys()
+
+
+def _lasting(point: tuple) -> tuple:
+    """What does not depend on when it was written."""
+    payload, vector = point
+    return {name: value for name, value in payload.items() if name != "indexed_at"}, vector
 
 
 class TestCounts:

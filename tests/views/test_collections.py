@@ -4,8 +4,11 @@ import pytest
 from django.urls import reverse
 
 from collections_admin import qdrant as package
+from collections_admin.jobs.kinds.ingest import start
 from collections_admin.models import AuditEvent, DataTable, Document, Job, Role, Tenant, TenantCollection
+from collections_admin.services import documents
 from collections_admin.services import tenant_collections as registry
+from collections_admin.services.documents import DocumentText
 from tests.factories import (
     CollectionFactory,
     DataTableFactory,
@@ -18,7 +21,7 @@ from tests.factories import (
 )
 from tests.filled import filled_collection, filled_document
 from tests.outages import outage
-from tests.running import run_next
+from tests.running import registered, run_next
 
 HUGE = 10**30
 HTMX = {"HX-Request": "true"}
@@ -66,6 +69,11 @@ async def down(qdrant):
         yield
 
 
+async def pasted(row, number):
+    written = DocumentText.checked(title=f"Document {number}", text=f"Number {number}. " * 300, meta={})
+    await documents.paste(row, written, external_id=f"d{number}", by=None, enqueue=start("ingest", None))
+
+
 async def signed_in(client_for, tenant, role):
     return await client_for(await make(member, tenant, role))
 
@@ -90,6 +98,7 @@ POST = {
     "table-add": "operator",
     "collection-edit": "operator",
     "collection-ensure": "operator",
+    "collection-ingest": "operator",
     "collection-protect": "admin",
     "collection-clean-up": "admin",
     "collection-delete": "admin",
@@ -143,7 +152,7 @@ async def test_a_table_without_a_collection_is_404(client_for, tenant, row, page
 async def test_the_table_of_another_tenant_is_404(client_for, tenant):
     await make(CollectionFactory, table="projects")
     browser = await signed_in(client_for, tenant, Role.ADMIN)
-    for page in (*ONE, "collection-protect", "collection-ensure"):
+    for page in (*ONE, "collection-protect", "collection-ensure", "collection-ingest"):
         assert (await browser.post(url(page, tenant.pk, "projects"), {"protected": "1"})).status_code in {404, 405}, (
             page
         )
@@ -359,14 +368,46 @@ async def test_the_info_page_shows_both_halves(client_for, qdrant, tenant):
 
 
 async def test_a_missing_collection_says_so_and_ensure_brings_it_back_empty(client_for, qdrant, tenant, row):
-    await make(DocumentFactory, collection=row)
+    await make(DocumentFactory, collection=row, status="indexed")
     browser = await signed_in(client_for, tenant, Role.OPERATOR)
     page = text_of(await browser.get(url("collection-detail", tenant.pk, "users")))
     assert "Qdrant does not hold this collection" in page
-    assert "ingest the documents again" in page
+    assert "ingest all documents again" in page
+    assert "Ingest all again" not in page
     response = await browser.post(url("collection-ensure", tenant.pk, "users"), follow=True)
-    assert "ingest its documents again" in text_of(response)
+    assert "ingest its 1 documents again" in text_of(response)
+    assert "1 document is pending" in text_of(response)
+    assert "Ingest all again" in text_of(response)
     assert await package.list_collections() == [row.physical_name]
+
+
+async def test_one_button_ingests_all_that_a_lost_collection_held(client_for, qdrant, tenant):
+    row = await registered(tenant, "users")
+    for number in range(3):
+        await pasted(row, number)
+        await run_next()
+    lost = await package.count(row.alias)
+    await package.delete_collection(row.physical_name, aliases=(row.alias,))
+    browser = await signed_in(client_for, tenant, Role.OPERATOR)
+    await browser.post(url("collection-ensure", tenant.pk, "users"))
+    assert await package.count(row.alias) == 0
+    response = await browser.post(url("collection-ingest", tenant.pk, "users"))
+    job = await Job.objects.aget(status="queued")
+    assert response.headers["Location"] == url("job-detail", tenant.pk, job.pk)
+    assert "Ingest all again" not in text_of(await browser.get(url("collection-detail", tenant.pk, "users")))
+    assert (await run_next()).result["indexed"] == 3
+    assert await package.count(row.alias) == lost > 0
+    response = await browser.post(url("collection-ingest", tenant.pk, "users"), follow=True)
+    assert "No document of users is pending" in text_of(response)
+    assert not await Job.objects.filter(status="queued").aexists()
+
+
+async def test_nothing_is_ingested_while_the_collection_is_removed(client_for, qdrant, tenant, row):
+    await make(DocumentFactory, collection=row, status="pending")
+    await TenantCollection.objects.filter(pk=row.pk).aupdate(removal="clean_up")
+    browser = await signed_in(client_for, tenant, Role.OPERATOR)
+    assert (await browser.post(url("collection-ingest", tenant.pk, "users"))).status_code == 409
+    assert await Job.objects.acount() == 0
 
 
 async def test_while_qdrant_is_down_every_page_answers_with_a_named_notice(client_for, down, tenant, row):

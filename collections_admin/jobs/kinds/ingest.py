@@ -121,7 +121,7 @@ def _ids_after(rows: Any, last: UUID | None) -> list[UUID]:
 
 
 def counts_of(progress: IngestProgress) -> dict[str, Any]:
-    return {
+    counts = {
         "indexed": progress.indexed,
         "unchanged": progress.unchanged,
         "failed": progress.failed,
@@ -130,6 +130,7 @@ def counts_of(progress: IngestProgress) -> dict[str, Any]:
         "chunks refreshed": progress.refreshed,
         "chunks removed": progress.removed,
     }
+    return counts | ({"chunks Qdrant had lost": progress.lost} if progress.lost else {})
 
 
 class Reporter:
