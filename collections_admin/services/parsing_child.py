@@ -170,6 +170,7 @@ def pdf_title(reader: Any) -> str:
 # DOCX
 
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+CORE_PROPERTIES = "http://schemas.openxmlformats.org/package/2006/relationships/metadata/core-properties"
 SKIPPED_IN_WORD = {f"{W}del", f"{W}moveFrom", f"{W}sectPr"}
 
 
@@ -185,8 +186,13 @@ def parse_docx(content: bytes) -> Parsed:
     parts = TextParts()
     for block in word_blocks(document.element.body, styles):
         parts.add(block)
-    title = document.core_properties.title or first_heading(parts.parts)
-    return Parsed(title, parts.joined("\n\n"))
+    return Parsed(word_title(document) or first_heading(parts.parts), parts.joined("\n\n"))
+
+
+def word_title(document: Any) -> str:
+    """A file without properties has no title: python-docx would add some, titled "Word Document"."""
+    has_properties = any(relation.reltype == CORE_PROPERTIES for relation in document.part.package.rels.values())
+    return document.core_properties.title if has_properties else ""
 
 
 def check_archive(content: bytes) -> None:

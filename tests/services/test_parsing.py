@@ -1,5 +1,6 @@
 import asyncio
 import io
+import re
 import signal
 import subprocess
 import sys
@@ -268,6 +269,20 @@ async def test_a_word_document_gives_paragraphs_headings_and_tables_in_order():
     parsed = await parse(word(build), file_name="a.docx")
     assert parsed.title == "Plan"
     assert parsed.text == "## Goals\n\nFirst\tline\n\na | b\nc | d\n\nAfter"
+
+
+async def test_a_word_document_without_properties_is_titled_by_its_heading_or_its_file():
+    def bare(build):
+        with zipfile.ZipFile(io.BytesIO(word(build))) as file:
+            parts = {name: file.read(name).decode("latin-1") for name in file.namelist()}
+        del parts["docProps/core.xml"]
+        for name in ("_rels/.rels", "[Content_Types].xml"):
+            parts[name] = re.sub(r"<(Relationship|Override) [^>]*core[.-]properties[^>]*/>", "", parts[name])
+        return archive(**parts)
+
+    headed = await parse(bare(lambda document: document.add_heading("Goals", level=1)), file_name="a.docx")
+    assert headed.title == "Goals"
+    assert (await parse(bare(lambda document: document.add_paragraph("x")), file_name="a.docx")).title == "a"
 
 
 async def test_an_empty_word_document_is_refused():
