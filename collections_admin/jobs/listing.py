@@ -91,6 +91,11 @@ class JobRow:
         return {JobStatus.SUCCEEDED: "ok", JobStatus.FAILED: "bad"}.get(self.job.status, "run")
 
     @property
+    def note(self) -> str:
+        """What it does at this moment: nothing once it has ended."""
+        return self.job.progress_message if self.job.is_open else ""
+
+    @property
     def percent(self) -> int | None:
         total = self.job.progress_total
         return min(100, 100 * self.job.progress_done // total) if total else None

@@ -125,7 +125,7 @@ async def test_delete_removes_collection_alias_documents_and_registry_row(qdrant
     row, other = await filled(), await filled(table="users")
     await start(row, Removal.DELETE)
     job = await run_next()
-    assert (job.status, job.result) == (JobStatus.SUCCEEDED, {"documents": 2, "in_qdrant": True})
+    assert (job.status, job.result) == (JobStatus.SUCCEEDED, {"documents": 2, "in Qdrant": True})
     assert await package.list_collections() == [other.physical_name]
     assert list(await package.list_aliases()) == [other.alias]
     assert [found.pk async for found in TenantCollection.objects.all()] == [other.pk]
@@ -145,7 +145,7 @@ async def test_delete_refuses_to_drop_an_alias_of_somebody_else_and_says_so(qdra
 async def test_a_collection_that_qdrant_lost_can_be_deleted(qdrant):
     document = await make(DocumentFactory)
     await start(document.collection, Removal.DELETE)
-    assert (await run_next()).result == {"documents": 1, "in_qdrant": False}
+    assert (await run_next()).result == {"documents": 1, "in Qdrant": False}
     assert await TenantCollection.objects.acount() == 0
 
 

@@ -100,6 +100,24 @@ async def test_a_job_shows_its_log_without_running_it(client_for: Browser) -> No
     assert "<script>alert" not in text
 
 
+async def test_what_a_job_does_is_told_only_while_it_is_open(client_for: Browser) -> None:
+    tenant = await make(jobs_of, 1)
+    job = await Job.objects.aget(tenant=tenant)
+    client = await client_for(await make(member, tenant, Role.VIEWER))
+    pages = (list_of(tenant), reverse("job-detail", args=[tenant.pk, job.pk]))
+    for status, told in ((JobStatus.RUNNING, True), (JobStatus.SUCCEEDED, False)):
+        await Job.objects.filter(pk=job.pk).aupdate(
+            status=status,
+            progress_done=1,
+            progress_message="35 chunks/s",
+            started_at=timezone.now(),
+            finished_at=None if told else timezone.now(),
+            lease_until=timezone.now() if told else None,
+        )
+        for page in pages:
+            assert ("35 chunks/s" in (await client.get(page)).content.decode()) is told, (status, page)
+
+
 async def test_a_queued_job_is_cancelled_and_can_be_retried(client_for: Browser) -> None:
     tenant = await make(jobs_of, 1)
     job = await Job.objects.aget()

@@ -53,7 +53,7 @@ async def delete(job: RunningJob) -> dict[str, Any]:
     existed = await steps.delete_in_qdrant(row)
     await job.log("info", f"{row.physical_name}: {'deleted' if existed else 'was not in Qdrant any more'}.")
     await _delete_rows(job, row, progress)
-    return progress.counts | {"in_qdrant": existed}
+    return progress.counts | {"in Qdrant": existed}
 
 
 async def _collection(job: RunningJob, removal: Removal) -> TenantCollection | None:
