@@ -157,7 +157,10 @@
 
   // ---- events ----
   const isBox = (target) => target.matches?.("[data-filter-input]") && formOf(target);
-  document.addEventListener("focusin", (event) => isBox(event.target) && suggest(event.target));
+  // A swap gives the focus back to the box: the list must not cover what was just asked for.
+  let swapping = false;
+  document.addEventListener("htmx:beforeSwap", () => { swapping = true; setTimeout(() => { swapping = false; }); });
+  document.addEventListener("focusin", (event) => !swapping && isBox(event.target) && suggest(event.target));
   document.addEventListener("input", (event) => isBox(event.target) && suggest(event.target));
   document.addEventListener("focusout", (event) => isBox(event.target) && close(event.target));
   const onEnter = (event, input) => {
@@ -172,7 +175,8 @@
     const input = event.target;
     if (!isBox(input)) return;
     if (event.key === "Enter") onEnter(event, input);
-    else if (event.key === "ArrowDown" && options.length) { event.preventDefault(); mark(input, (active + 1) % options.length); }
+    else if (event.key === "ArrowDown" && !options.length) { event.preventDefault(); suggest(input); }
+    else if (event.key === "ArrowDown") { event.preventDefault(); mark(input, (active + 1) % options.length); }
     else if (event.key === "ArrowUp" && options.length) { event.preventDefault(); mark(input, active <= 0 ? options.length - 1 : active - 1); }
     else if (event.key === "Tab" && !event.shiftKey && options.length && input.value) { event.preventDefault(); options[Math.max(active, 0)].apply(); }
     else if (event.key === "Escape" && !listOf(input).hidden) { event.preventDefault(); close(input); }

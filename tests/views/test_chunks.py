@@ -101,7 +101,8 @@ async def test_the_list_shows_chunks_and_leads_on_without_script(
     assert url == ""
     assert len(set(seen)) == 120
     first = await viewer.get(reverse("chunk-list", args=[collection.tenant_id, collection.table]))
-    assert b">120</b>" in (await viewer.get(first.context["browser"].count_url, headers=HTMX)).content
+    counted = (await viewer.get(first.context["browser"].count_url, headers=HTMX)).content
+    assert b'>120</b> <span class="muted">chunks</span>' in counted
 
 
 async def test_scrolling_on_brings_rows_alone(collection: TenantCollection, viewer: AsyncClient) -> None:
