@@ -44,7 +44,7 @@ def test_only_superusers_see_the_list_of_tenants():
 def test_outside_a_tenant_nothing_links_into_one():
     shown = base(shell=frame(tenant=None, role="", tenants=()))
     assert "nav-data" not in shown
-    assert "Vector console" in shown
+    assert "Retrieval console" in shown
 
 
 def test_names_of_tenants_stay_text():
