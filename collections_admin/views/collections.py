@@ -215,9 +215,7 @@ async def collection_ensure(request: HttpRequest, tenant_id: int, table: str) ->
     ensured = await registry.ensure_collection(row, again=True)
     if ensured.waiting:
         messages.warning(
-            request,
-            f"{table} is in Qdrant again, but empty: ingest its {ensured.waiting:,} documents again, "
-            "to make them searchable.",
+            request, f"{table} is in Qdrant again, but empty: ingest its documents again to make them searchable."
         )
     elif ensured.changed:
         messages.success(request, f"Qdrant holds all of {table} now.")
