@@ -195,7 +195,8 @@ async def ensure_collection(row: TenantCollection, *, again: bool = False) -> En
 
     When the collection itself was not there, all its chunks and documents are pending afterwards.
     What this process has ensured before costs no call, unless `again`. Raises `Conflict` when Qdrant holds something
-    else under these names or the collection is being deleted, and what Qdrant's calls raise.
+    else under these names (points of another database, too) or the collection is being deleted, and what Qdrant's
+    calls raise.
     """
     if row.removal == "delete":
         raise Conflict(f"{row.table} is being deleted. Wait until that is done.")
@@ -203,6 +204,7 @@ async def ensure_collection(row: TenantCollection, *, again: bool = False) -> En
     async with _lock(row.physical_name):
         if not again and _ensured.get(row.physical_name) == spec:
             return Ensured(collection=row, changed=False, was_missing=False)
+        await _check_not_foreign(row)
         lost: list[int] = []
 
         async def lose() -> None:
@@ -216,6 +218,20 @@ async def ensure_collection(row: TenantCollection, *, again: bool = False) -> En
 def forget_ensured(physical: str) -> None:
     """Qdrant was seen without this collection, or it is to change: the next ensure asks again."""
     _ensured.pop(physical, None)
+
+
+async def _check_not_foreign(row: TenantCollection) -> None:
+    """Points are written after an ensure: what a collection holds before its first one is of another database."""
+    if row.ensured_at is not None:
+        return
+    with suppress(qdrant.CollectionMissing):
+        points = await qdrant.count(row.physical_name, lane="bulk")
+        # In this order: whoever has written points meanwhile had noted its ensure before.
+        if points and not await TenantCollection.objects.filter(pk=row.pk, ensured_at__isnull=False).aexists():
+            raise Conflict(
+                f"Qdrant holds {points:,} points in {row.physical_name} that this database does not know; they are of "
+                "another console. Set another QDRANT_COLLECTION_PREFIX, or another DATA_DIR for the embedded node."
+            )
 
 
 async def _remember(row: TenantCollection, spec: qdrant.CollectionSpec) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import uuid
 
 import pytest
 
@@ -144,6 +145,33 @@ async def test_a_second_ensure_costs_no_call_and_after_a_loss_everything_is_crea
     await package.delete_collection(ensured.collection.physical_name, aliases=(ensured.collection.alias,))
     assert (await overview.collection_state(ensured.collection)).is_missing
     assert (await registry.ensure_collection(ensured.collection)).was_missing
+
+
+async def write_point(row):
+    point = qdrant.PointToWrite(id=uuid.uuid4(), vector=[0.1] * row.vector_size, payload={"content": "x"})
+    await qdrant.upsert_points(row.physical_name, [point])
+
+
+@pytest.mark.usefixtures("qdrant")
+async def test_points_of_another_database_are_not_taken_over():
+    row = (await registry.ensure(await make(TenantFactory), table="users")).collection
+    await write_point(row)
+    await TenantCollection.objects.filter(pk=row.pk).adelete()  # as another database sees it
+    registry._ensured.clear()
+    with pytest.raises(Conflict, match=r"holds 1 points .* another console"):
+        await registry.create_collection(row.tenant, table="users", settings=CollectionSettings(), actor=await actor())
+    assert await TenantCollection.objects.acount() == 0
+    assert await qdrant.count(row.physical_name) == 1
+
+
+@pytest.mark.usefixtures("qdrant")
+async def test_a_row_read_before_its_first_ensure_is_ensured_when_points_came_meanwhile():
+    row, _ = await registry.register(await make(TenantFactory), "users", CollectionSettings())
+    early = await TenantCollection.objects.aget(pk=row.pk)
+    await registry.ensure_collection(row)
+    await write_point(row)
+    registry._ensured.clear()
+    assert not (await registry.ensure_collection(early)).changed
 
 
 async def test_fifty_concurrent_ensures_of_one_table_create_exactly_one(qdrant, calls):
