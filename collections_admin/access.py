@@ -14,7 +14,7 @@ from django.http import HttpRequest
 
 from collections_admin.concurrency import in_thread
 from collections_admin.errors import Conflict, Forbidden, NotFound, SignInNeeded
-from collections_admin.models import Membership, Role, Tenant, User
+from collections_admin.models import Membership, Role, Tenant, TenantCollection, User
 from collections_admin.services import health
 from collections_admin.services.audit import record_refusal
 from collections_admin.services.health import Health
@@ -74,10 +74,25 @@ async def signed_in(request: HttpRequest, *, active: str = "") -> Shell:
 
 async def open_tenant(request: HttpRequest, tenant_id: int, need: Need = Need.READ, *, active: str = "") -> Shell:
     """The tenant, the person and the role. Raises `SignInNeeded`, `NotFound`, `Forbidden` or `Conflict`."""
-    user, tenants, tenant, role = await _person_in(request, tenant_id)
-    request.shell = Shell(user=user, tenants=tenants, tenant=tenant, role=role, active=active)
+    return await _let_in(request, await _visitor(request, tenant_id), need, active)
+
+
+async def open_collection(
+    request: HttpRequest, tenant_id: int, table: str, need: Need = Need.READ
+) -> tuple[Shell, TenantCollection]:
+    """Like `open_tenant`, with the registry's row of one of its collections. `NotFound` also where there is none."""
+    visitor = await _visitor(request, tenant_id, table)
+    shell = await _let_in(request, visitor, need, "collections")
+    if visitor.collection is None:
+        raise NotFound
+    return shell, visitor.collection
+
+
+async def _let_in(request: HttpRequest, visitor: "_Visitor", need: Need, active: str) -> Shell:
+    user, tenant, role = visitor.user, visitor.tenant, visitor.role
+    request.shell = Shell(user=user, tenants=visitor.tenants, tenant=tenant, role=role, active=active)
     if tenant is None:
-        request.shell = Shell(user=user, tenants=tenants, active=active)
+        request.shell = Shell(user=user, tenants=visitor.tenants, active=active)
         raise NotFound
     try:
         _demand(role, need, tenant)
@@ -129,16 +144,30 @@ def _person(request: HttpRequest) -> tuple[User, list[TenantChoice]]:
     return user, _choices(user)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Visitor:
+    """Who asks for which tenant; a stranger's has neither tenant nor role nor collection."""
+
+    user: User
+    tenants: list[TenantChoice]
+    tenant: Tenant | None
+    role: str
+    collection: TenantCollection | None
+
+
 @in_thread
-def _person_in(request: HttpRequest, tenant_id: int) -> tuple[User, list[TenantChoice], Tenant | None, str]:
+def _visitor(request: HttpRequest, tenant_id: int, table: str = "") -> _Visitor:
     user = _user(request)
     if user.is_superuser:
         tenant = Tenant.objects.filter(pk=min(tenant_id, LARGEST_ID)).first()
-        return user, _choices(user), tenant, SUPERUSER if tenant else ""
-    memberships = list(_memberships(user))
-    mine = next((row for row in memberships if row.tenant_id == tenant_id), None)
-    choices = [_choice(row) for row in memberships[:SWITCHER_LIMIT]]
-    return user, choices, mine.tenant if mine else None, mine.role if mine else ""
+        choices, role = _choices(user), SUPERUSER if tenant else ""
+    else:
+        memberships = list(_memberships(user))
+        mine = next((row for row in memberships if row.tenant_id == tenant_id), None)
+        choices = [_choice(row) for row in memberships[:SWITCHER_LIMIT]]
+        tenant, role = (mine.tenant, mine.role) if mine else (None, "")
+    found = TenantCollection.objects.filter(tenant=tenant, table=table).first() if tenant and table else None
+    return _Visitor(user=user, tenants=choices, tenant=tenant, role=role, collection=found)
 
 
 def _user(request: HttpRequest) -> User:

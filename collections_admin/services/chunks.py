@@ -92,14 +92,6 @@ class Facet:
     reason: str = ""
 
 
-async def open_collection(tenant: Tenant, table: str) -> TenantCollection:
-    """The registry's row. Raises NotFound."""
-    found = await TenantCollection.objects.filter(tenant=tenant, table=table).afirst()
-    if found is None:
-        raise NotFound
-    return found
-
-
 async def open_document(tenant: Tenant, document_id: uuid.UUID) -> Document:
     """Without its text, with its collection. Raises NotFound."""
     rows = Document.objects.filter(tenant=tenant, pk=document_id).select_related("collection")

@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from collections_admin.access import Shell, open_tenant
+from collections_admin.access import Shell, open_collection, open_tenant
 from collections_admin.errors import ConsoleError, InvalidInput, Unavailable
 from collections_admin.forms.address import check_address
 from collections_admin.models import Document, Tenant, TenantCollection
@@ -78,8 +78,7 @@ class Browser:
 
 @require_safe
 async def chunk_list(request: HttpRequest, tenant_id: int, table: str) -> HttpResponse:
-    shell = await open_tenant(request, tenant_id, active="collections")
-    collection = await chunks.open_collection(shell.tenant, table)
+    _, collection = await open_collection(request, tenant_id, table)
     list_url = reverse("chunk-list", args=[tenant_id, table])
     browser = await _browse(request, collection, None, list_url, list_url)
     context = {"collection": collection, "browser": browser}
@@ -89,8 +88,7 @@ async def chunk_list(request: HttpRequest, tenant_id: int, table: str) -> HttpRe
 @require_safe
 async def chunk_count(request: HttpRequest, tenant_id: int, table: str) -> HttpResponse:
     """The exact number of chunks, asked after the page: a large collection takes its time to count."""
-    shell = await open_tenant(request, tenant_id, active="collections")
-    collection = await chunks.open_collection(shell.tenant, table)
+    _, collection = await open_collection(request, tenant_id, table)
     check_address(request)
     total = await chunks.count(collection, filters=_filters(request, None))
     return render(request, "chunks/_total.html", {"total": total})
@@ -123,8 +121,7 @@ async def document_chunks(request: HttpRequest, tenant_id: int, document_id: uui
 @require_safe
 async def chunk_facet(request: HttpRequest, tenant_id: int, table: str) -> HttpResponse:
     """JSON for the filter box: `{"values": [{"value", "count"}]}`, or `{"message"}` where there can be none."""
-    shell = await open_tenant(request, tenant_id, active="collections")
-    collection = await chunks.open_collection(shell.tenant, table)
+    shell, collection = await open_collection(request, tenant_id, table)
     try:
         facet = await _facet(request, shell.tenant, collection)
     except ConsoleError as error:
@@ -150,8 +147,7 @@ async def _facet(request: HttpRequest, tenant: Tenant, collection: TenantCollect
 
 @require_safe
 async def chunk_detail(request: HttpRequest, tenant_id: int, table: str, point_id: uuid.UUID) -> HttpResponse:
-    shell = await open_tenant(request, tenant_id, active="collections")
-    collection = await chunks.open_collection(shell.tenant, table)
+    shell, collection = await open_collection(request, tenant_id, table)
     check_address(request)
     with_vector = request.GET.get("vector") == "1"
     detail = await details.chunk_detail(collection, point_id, with_vector=with_vector)

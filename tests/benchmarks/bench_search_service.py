@@ -94,7 +94,7 @@ def report(measured: dict[str, list[Round]]) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--searches", type=int, default=1000)
     options = parser.parse_args()
     node = EdgeNode(Path(CONFIGURED) / "node", port=free_port())

@@ -117,11 +117,9 @@ async def test_points_of_another_tenant_stay_unseen_in_a_collection_of_ours(coll
         await chunk_detail(collection, ids[0])
 
 
-async def test_a_collection_or_document_of_another_tenant_is_not_found(collection: TenantCollection) -> None:
+async def test_a_document_of_another_tenant_is_not_found(collection: TenantCollection) -> None:
     document, _ = await filled_document(collection, texts(1))
     stranger = await make(TenantFactory)
-    with pytest.raises(NotFound):
-        await chunks.open_collection(stranger, collection.table)
     with pytest.raises(NotFound):
         await chunks.open_document(stranger, document.pk)
     assert (await chunks.open_document(collection.tenant, document.pk)).collection == collection
@@ -339,3 +337,15 @@ async def test_a_stopped_node_is_named_and_everything_works_again_after_it(
         except Unavailable:
             continue
     assert page.total == 2
+
+
+async def test_a_row_of_another_collection_says_nothing_about_a_point(collection: TenantCollection) -> None:
+    other = await filled_collection(tenant=collection.tenant, table="others")
+    document, ids = await filled_document(other, texts(1))
+    payload = payload_of(document, 0, texts(1)[0])
+    await qdrant.upsert_points(
+        collection.physical_name, [qdrant.PointToWrite(id=str(ids[0]), vector=[1.0] * 256, payload=payload)]
+    )
+    page = await chunks.browse(collection)
+    assert [(row.point_id, row.standing) for row in page.rows] == [(str(ids[0]), Standing.MISSING_IN_DATABASE)]
+    assert [row.standing for row in (await chunks.browse(other)).rows] == [Standing.SAME]
