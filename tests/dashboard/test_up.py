@@ -70,6 +70,15 @@ def test_a_second_start_shows_no_password_and_a_second_console_is_refused(
     assert second.stop() == 0
 
 
+def test_a_demo_that_cannot_be_loaded_is_said_and_the_console_goes_on(tmp_path: Path, consoles: list[Console]) -> None:
+    console = Console(environment(tmp_path) | {"QDRANT_URL": "http://127.0.0.1:1", "QDRANT_GRPC_PORT": "1"}, "--demo")
+    consoles.append(console)
+    assert "Qdrant does not answer at 127.0.0.1:1" in console.until("the demo could not be loaded")
+    with urllib.request.urlopen(f"{console.address}accounts/login/") as answer:
+        assert answer.status == 200
+    assert console.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [

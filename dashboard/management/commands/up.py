@@ -20,8 +20,10 @@ from django.db import Error as DatabaseFault
 from django.db import connections
 from psycopg_pool import PoolTimeout
 from rich.console import Console
+from rich.markup import escape
 
 from collections_admin import demo
+from collections_admin.errors import ConsoleError
 from collections_admin.models import User
 from dashboard.processes import Part, RunningPart, StartFailed, stop_all
 
@@ -79,7 +81,7 @@ class Command(BaseCommand):
                     return 0
             self._banner(password)
             if with_demo:
-                await _first_of(demo.load(say=lambda line: self._say("console", line)), stop)
+                await _first_of(self._load_demo(), stop)
             await stop.wait()
         except StartFailed as error:
             self._say("console", f"[red]{error}[/red]")
@@ -90,6 +92,13 @@ class Command(BaseCommand):
             await stop_all(started)
             self._say("console", f"stopped after {time.monotonic() - begun:.1f} s")
         return 0
+
+    async def _load_demo(self) -> None:
+        """The console goes on without its demo; the next start tries again."""
+        try:
+            await demo.load(say=lambda line: self._say("console", line))
+        except ConsoleError as error:
+            self._say("console", f"[red]the demo could not be loaded: {escape(error.message)}[/red]")
 
     def _banner(self, password: str) -> None:
         database = settings.DATABASES["default"]
