@@ -65,6 +65,13 @@ class RunningJob:
         if self.interruption:
             raise self.interruption(self.interruption_reason)
 
+    async def confirm(self) -> None:
+        """A checkpoint that asks the database, for use just before changing an outside system, which has no fence: a
+        worker that was stopped for a while has not noticed yet that its job goes on elsewhere.
+        """
+        await self.checkpoint()
+        await in_thread(leases.confirm)(self.lease)
+
     async def sleep(self, seconds: float) -> None:
         """A pause that an interruption ends at once, as a checkpoint does."""
         with suppress(TimeoutError):

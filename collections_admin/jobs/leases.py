@@ -84,6 +84,12 @@ def lock(lease: Lease) -> Job:
     return job
 
 
+def confirm(lease: Lease) -> None:
+    """Raises `JobLost`."""
+    if not held(lease).exists():
+        raise JobLost(f"Attempt {lease.attempt} of job {lease.job_id} no longer holds it.")
+
+
 def write(lease: Lease, *, log: Collection[JobLog] = (), **values: Any) -> None:
     """Change fields of the job and append to its log. Raises `JobLost`."""
     with transaction.atomic():

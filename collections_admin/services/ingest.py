@@ -47,6 +47,8 @@ class IngestHost(Protocol):
 
     async def checkpoint(self) -> None: ...
 
+    async def confirm(self) -> None: ...
+
     async def fenced(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T: ...
 
 
@@ -274,7 +276,6 @@ class _Ingest:
 
     async def _write_all(self) -> None:
         while (portion := await self.to_write.get()) is not None:
-            await self.host.checkpoint()
             await self._upsert(portion)
             portion.refreshed = await self._refresh(portion)
             await self.to_settle.put(portion)
@@ -283,6 +284,7 @@ class _Ingest:
     async def _upsert(self, portion: _Portion) -> None:
         now, started = timezone.now(), perf_counter()
         points = points_of(self.collection, portion.pieces, portion.vectors, now)
+        await self.host.confirm()
         await qdrant.upsert_points(self.collection.alias, points, only_newer_rev=True, same_rev_too=True)
         portion.spend("upsert", perf_counter() - started)
 

@@ -180,6 +180,20 @@ async def test_a_crash_between_qdrant_and_the_database_leaves_the_removal_visibl
     assert await TenantCollection.objects.acount() == 0
 
 
+@pytest.mark.parametrize("kind", [Removal.DELETE, Removal.CLEAN_UP])
+async def test_a_worker_that_slept_until_its_job_was_taken_over_removes_nothing(qdrant, monkeypatch, kind):
+    row = await filled()
+    job = await start(row, kind)
+
+    async def taken_over(*_, **__):
+        await Job.objects.filter(pk=job.pk).aupdate(status=JobStatus.SUCCEEDED, worker=None)
+
+    monkeypatch.setattr(removal, "running_job", taken_over)
+    await run_next()
+    assert await package.count(row.alias) == 6
+    assert await left() == (2, 6)
+
+
 async def test_a_job_without_its_decision_removes_nothing(qdrant):
     row = await filled()
     for kind in ("delete", "clean_up"):

@@ -261,6 +261,22 @@ class TestChangedMeanwhile:
         assert await points(collection) == {}
         assert not await Document.objects.aexists()
 
+    async def test_a_worker_that_slept_until_its_job_was_taken_over_writes_no_points(
+        self, collection, monkeypatch
+    ) -> None:
+        await paste(collection, prose(8))
+        model = ingest.get_model(collection.embedding_model)
+        original = model.embed
+
+        async def embed(texts):
+            await Job.objects.aupdate(status=JobStatus.SUCCEEDED, worker=None)
+            await Document.objects.all().adelete()  # what others did while it slept
+            return await original(texts)
+
+        monkeypatch.setattr(model, "embed", embed)
+        await run_next()
+        assert await points(collection) == {}
+
 
 STEPS = [
     (ingest.ingest_rows, "begin_plans"),

@@ -37,6 +37,7 @@ async def clean_up(job: RunningJob) -> dict[str, Any]:
         return {"already_done": True}
     await _wait_for_others(job, row)
     progress = _Progress(job, await _total(row))
+    await job.confirm()
     async for deleted in steps.delete_points(row):
         await progress.add("points", deleted)
     await _delete_rows(job, row, progress)
@@ -50,6 +51,7 @@ async def delete(job: RunningJob) -> dict[str, Any]:
         return {"already_done": True}
     await _wait_for_others(job, row)
     progress = _Progress(job, await row.documents.acount())
+    await job.confirm()
     existed = await steps.delete_in_qdrant(row)
     await job.log("info", f"{row.physical_name}: {'deleted' if existed else 'was not in Qdrant any more'}.")
     await _delete_rows(job, row, progress)
@@ -92,4 +94,4 @@ class _Progress:
         self.counts[what] = self.counts.get(what, 0) + number
         done = sum(self.counts.values())
         await self.job.progress(done, max(self.total, done), f"deleting {what}")
-        await self.job.checkpoint()
+        await self.job.confirm()
