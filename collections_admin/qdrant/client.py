@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 LaneName = Literal["interactive", "bulk"]
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_REQUEST_BYTES = 32 * 1024 * 1024  # Qdrant's own limit for a REST body; proxies often allow less
-INTERACTIVE_SLOTS = 48
+# The embedded node answers searches that arrive together in one pass: with 48 slots 100 people got 0.90 of the bare
+# client's throughput, with 128 0.97, at the same CPU time. Beyond that a storm of pages waits here, not in Qdrant.
+INTERACTIVE_SLOTS = 128
 BULK_SLOTS = 8
 CLOSE_GRACE_S = 2.0
 GRPC_OPTIONS = {
