@@ -2,14 +2,15 @@
 
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from collections_admin import qdrant
 from collections_admin.concurrency import in_thread, together
-from collections_admin.errors import InvalidInput, NotFound, QdrantRejected
+from collections_admin.errors import InvalidInput, NotFound
 from collections_admin.models import Chunk, ChunkState, Document, Tenant, TenantCollection
 from collections_admin.qdrant.filters import And, Equals, Filter
 from collections_admin.services.payload_filters import FIELDS, PayloadFilters, payload_path
@@ -19,6 +20,8 @@ from collections_admin.services.standing import Standing, compare
 PAGE_SIZE = 50
 MAX_GHOSTS = 100
 MAX_FACET_VALUES = 20
+FACET_SAMPLE = 1_000  # chunks looked at for a field without an index
+MAX_FACET_CHARS = 200
 FACETS_ASKED = 1000
 FACET_TYPES = {"keyword", "integer"}
 CHIPS = 3
@@ -86,10 +89,14 @@ class Bridge:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facet:
-    """The most frequent values of a field; `reason` says why there are none."""
+    """The most frequent values of a field; `reason` says why there are none.
+
+    `is_sample`: counted over the first chunks only, since the field has no index in Qdrant.
+    """
 
     values: tuple[qdrant.FacetValue, ...] = ()
     reason: str = ""
+    is_sample: bool = False
 
 
 async def open_document(tenant: Tenant, document_id: uuid.UUID) -> Document:
@@ -164,19 +171,41 @@ async def facet(
         raise InvalidInput("field", f"There is no field {field[:60]!r}.")
     if kind not in FACET_TYPES | {"any"}:
         return Facet(reason=f"{field} holds a {kind}: type what it is compared with, no values are suggested.")
-    others = filters.without_field(field)
-    try:
-        found = await qdrant.facet(
-            collection.physical_name,
-            payload_path(field),
-            _condition(collection, document, others),
-            limit=FACETS_ASKED,
-        )
-    except QdrantRejected:
-        return Facet(reason=f"{field} has no index in Qdrant, so no values are suggested. Filtering works without.")
+    condition = _condition(collection, document, filters.without_field(field))
+    path, is_sample = payload_path(field), False
+    if kind == "any":  # metadata has no index in Qdrant
+        found, is_sample = await _sampled_values(collection, path, condition)
+    else:
+        found = await qdrant.facet(collection.physical_name, path, condition, limit=FACETS_ASKED)
+    if not found:
+        return Facet(reason=f"No chunk here has a value of {field}.")
     wanted = prefix.casefold().lstrip('"')
     matching = [value for value in found if facet_text(value.value).casefold().startswith(wanted)]
-    return Facet(values=tuple(matching[:MAX_FACET_VALUES]))
+    if not matching and is_sample:
+        return Facet(reason=f"No value of {field} stands in the first {FACET_SAMPLE:,} chunks. Type the whole value.")
+    return Facet(values=tuple(matching[:MAX_FACET_VALUES]), is_sample=is_sample)
+
+
+async def _sampled_values(
+    collection: TenantCollection, path: str, condition: Filter
+) -> tuple[list[qdrant.FacetValue], bool]:
+    """Values of a field without an index, counted in the first chunks; and whether there are more chunks."""
+    page = await qdrant.scroll(collection.physical_name, condition, limit=FACET_SAMPLE, fields=(path,))
+    counts: Counter[str | int | bool] = Counter()
+    for point in page.points:
+        if isinstance(point, qdrant.Point):
+            counts.update(_scalars(point.payload))
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], facet_text(item[0])))
+    return [qdrant.FacetValue(value=value, count=count) for value, count in ordered], page.next_cursor is not None
+
+
+def _scalars(value: Any) -> Iterator[str | int | bool]:
+    """Texts, whole numbers and truth values anywhere below; only the asked field is in the payload."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _scalars(part)
+    elif isinstance(value, str | int) and len(str(value)) <= MAX_FACET_CHARS:
+        yield value
 
 
 def facet_text(value: object) -> str:

@@ -127,8 +127,12 @@ async def chunk_facet(request: HttpRequest, tenant_id: int, table: str) -> HttpR
     except ConsoleError as error:
         return JsonResponse({"values": [], "message": error.message}, status=error.status)
     if facet.reason:
-        return JsonResponse({"values": [], "message": facet.reason}, status=409)
-    values = [{"value": literal(value.value), "count": value.count} for value in facet.values]
+        return JsonResponse({"values": [], "message": facet.reason})
+    more = "+" if facet.is_sample else ""
+    values = [
+        {"value": literal(value.value), "count": f"{value.count}{more}" if more else value.count}
+        for value in facet.values
+    ]
     return JsonResponse({"values": values})
 
 

@@ -132,7 +132,7 @@
     try {
       const answer = await fetch(url, { signal: asking.signal, headers: { Accept: "application/json" } });
       const body = await answer.json();
-      if (!answer.ok) show(input, [], body.message || "Values cannot be read at the moment.");
+      if (body.message || !answer.ok) show(input, [], body.message || "Values cannot be read at the moment.");
       else if (document.activeElement === input) showValues(input, piece, body.values || []);
     } catch (error) {
       if (error.name !== "AbortError") show(input, [], "Values cannot be read at the moment; you can type one.");

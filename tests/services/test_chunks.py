@@ -296,13 +296,33 @@ async def test_facets_count_values_under_the_other_filters(collection: TenantCol
 
 
 @pytest.mark.parametrize(
-    ("field", "words"), [("meta.lang", "no index"), ("content", "text"), ("indexed_at", "datetime")]
+    ("field", "words"), [("meta.none", "No chunk here has"), ("content", "text"), ("indexed_at", "datetime")]
 )
 async def test_fields_without_suggestions_say_why(collection: TenantCollection, field: str, words: str) -> None:
     await filled_document(collection, texts(1), meta={"lang": "en"})
     found = await chunks.facet(collection, field=field)
     assert not found.values
     assert words in found.reason
+
+
+async def test_metadata_without_an_index_is_counted_in_the_first_chunks(
+    collection: TenantCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled_document(collection, texts(3), meta={"lang": "en", "tags": ["a", "b"], "page": 7})
+    await filled_document(collection, texts(2), meta={"lang": "de"})
+
+    async def counts(field: str, **options: object) -> dict[object, int]:
+        return {value.value: value.count for value in (await chunks.facet(collection, field=field, **options)).values}
+
+    assert await counts("meta.lang") == {"en": 3, "de": 2}
+    assert await counts("meta.lang", prefix="d") == {"de": 2}
+    assert await counts("meta.tags") == {"a": 3, "b": 3}
+    assert await counts("meta.page") == {7: 3}
+    assert not (await chunks.facet(collection, field="meta.lang")).is_sample
+    monkeypatch.setattr(chunks, "FACET_SAMPLE", 4)
+    sampled = await chunks.facet(collection, field="meta.lang")
+    assert sampled.is_sample
+    assert sum(value.count for value in sampled.values) == 4
 
 
 @pytest.mark.parametrize("field", ["", "nothing", "meta", "x" * 5000])
