@@ -13,7 +13,7 @@ from collections_admin.jobs.errors import JobCancelled, WorkerStopping
 from collections_admin.jobs.kinds import import_records
 from collections_admin.jobs.kinds.import_records import start_import
 from collections_admin.jobs.kinds.ingest import start, start_all
-from collections_admin.jobs.queue import cancel_job
+from collections_admin.jobs.queue import cancel_job, retry_job
 from collections_admin.models import (
     Chunk,
     ChunkState,
@@ -244,8 +244,46 @@ class TestImport:
             assert not await unfinished.aexists()
             assert job.pk == stopped.pk
 
+    async def test_a_cancelled_import_that_is_retried_indexes_all_of_it(self, collection, monkeypatch) -> None:
+        monkeypatch.setattr(import_records, "BATCH_RECORDS", 10)
+        monkeypatch.setattr(ingest, "PORTION_CHUNKS", 8)
+        job = await queue_import(collection, [record(number) for number in range(60)])
+        await cancelled_on_the_way(monkeypatch)
+        assert await Document.objects.filter(status=DocumentStatus.FAILED).aexists()
+        await retry_job(job.pk, tenant_id=collection.tenant_id)
+        assert (await run_next()).result["created"] == 60
+        assert await Document.objects.filter(status=DocumentStatus.INDEXED).acount() == 60
+        assert await agree(collection) == 60
+
+
+async def cancelled_on_the_way(monkeypatch) -> Job:
+    """One attempt of the next job, cancelled with its first points."""
+    running: list[RunningJob] = []
+    original = ingest.qdrant.upsert_points
+
+    async def upsert(*args, **options):
+        running[0].interrupt(JobCancelled)
+        return await original(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest.qdrant, "upsert_points", upsert)
+        return await run_next(running.append)
+
 
 class TestEnds:
+    async def test_what_a_cancelled_import_leaves_beside_another_one_does_not_stay_unfinished(
+        self, collection, monkeypatch
+    ) -> None:
+        monkeypatch.setattr(import_records, "BATCH_RECORDS", 10)
+        monkeypatch.setattr(ingest, "PORTION_CHUNKS", 8)
+        await queue_import(collection, [record(number) for number in range(60)])
+        await queue_import(collection, [record(100)])
+        assert (await cancelled_on_the_way(monkeypatch)).status == JobStatus.CANCELLED
+        assert (await run_next()).status == JobStatus.SUCCEEDED
+        left = Document.objects.filter(status__in=[DocumentStatus.PENDING, DocumentStatus.INDEXING])
+        assert not await left.aexists()
+        assert await Document.objects.filter(status=DocumentStatus.FAILED).aexists()
+
     async def test_documents_of_a_cancelled_job_say_so(self, collection) -> None:
         await hand_in(collection, a__txt=b"Some text.")
         job = await Job.objects.aget()

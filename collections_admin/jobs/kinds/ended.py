@@ -14,17 +14,20 @@ UNFINISHED = (DocumentStatus.PENDING, DocumentStatus.INDEXING)
 
 @subscribe
 def release_documents(event: JobFinished) -> None:
-    if event.status == JobStatus.SUCCEEDED or event.collection_id is None:
+    if event.collection_id is None:
         return
     if event.kind in INGESTING:
         with transaction.atomic():
             _fail_left_over(event)
-    elif event.kind == "delete_documents":
+    elif event.kind == "delete_documents" and event.status != JobStatus.SUCCEEDED:
         _say_not_deleted(event)
 
 
 def _fail_left_over(event: JobFinished) -> None:
+    """Also after a success: a job cancelled meanwhile left alone what could have been this one's."""
     job = Job.objects.get(pk=event.job_id)
+    if "documents" in job.parameters and event.status == JobStatus.SUCCEEDED:
+        return
     open_jobs = Job.objects.filter(collection_id=event.collection_id, kind__in=INGESTING, status__in=OPEN_STATUSES)
     others = list(open_jobs.exclude(pk=job.pk).values_list("parameters", flat=True))
     if "documents" not in job.parameters and any("documents" not in parameters for parameters in others):
@@ -42,7 +45,7 @@ def _chosen(job: Job) -> models.Q:
 def _sentence(event: JobFinished) -> str:
     if event.status == JobStatus.CANCELLED:
         return f"Its job was cancelled. {event.error}".strip()
-    return event.error
+    return event.error or "Its job ended without it. Ingest it again."
 
 
 def _say_not_deleted(event: JobFinished) -> None:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q, Subquery
+
 from collections_admin.errors import InvalidInput, NotFound
 from collections_admin.jobs import leases
 from collections_admin.jobs.context import RunningJob
@@ -120,13 +122,14 @@ class _Import:
             yield ids
 
     async def _left_over(self) -> AsyncIterator[Sequence[UUID]]:
-        """What an earlier attempt wrote into the database and could not bring to Qdrant."""
-        open_rows = Document.objects.filter(
-            collection=self.collection,
-            source=DocumentSource.IMPORT,
-            status__in=[DocumentStatus.PENDING, DocumentStatus.INDEXING],
-        )
-        ids = [pk async for pk in open_rows.values_list("pk", flat=True)]
+        """What an earlier attempt wrote into the database and could not bring to Qdrant: when it was cancelled, or
+        failed for good, its documents failed with it.
+        """
+        begun = Subquery(Job.objects.filter(pk=self.job.id).values("created_at"))
+        failed = Q(status=DocumentStatus.FAILED, updated_at__gte=begun)
+        unfinished = Q(status__in=[DocumentStatus.PENDING, DocumentStatus.INDEXING]) | failed
+        rows = Document.objects.filter(unfinished, collection=self.collection, source=DocumentSource.IMPORT)
+        ids = [pk async for pk in rows.values_list("pk", flat=True)]
         if ids:
             yield ids
 
