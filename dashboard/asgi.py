@@ -15,13 +15,14 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from collections_admin.routing import websocket_urlpatterns  # noqa: E402
 from dashboard.lifespan import Lifespan  # noqa: E402
 from dashboard.protection import BodyLimit, SameOrigin  # noqa: E402
+from dashboard.sockets import ClosedAtOnce  # noqa: E402
 from dashboard.threads import KeptThreads  # noqa: E402
 
 pages = KeptThreads(django_application)
 application = ProtocolTypeRouter(
     {
         "http": BodyLimit(pages),
-        "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        "websocket": SameOrigin(ClosedAtOnce(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))),
         "lifespan": Lifespan(pages),
     }
 )
