@@ -205,9 +205,7 @@ def set_active(actor: User, tenant: Tenant, *, active: bool) -> Tenant:
         stored.is_active = active
         stored.save(update_fields=["is_active", "updated_at"])
         action = "tenant.activate" if active else "tenant.deactivate"
-        record(
-            actor, stored, action, stored.name, before={"is_active": not active}, after={"is_active": active}
-        )
+        record(actor, stored, action, stored.name, before={"is_active": not active}, after={"is_active": active})
     return stored
 
 
@@ -238,9 +236,7 @@ def _save(tenant: Tenant, **how: object) -> None:
 async def add_member(actor: User, tenant: Tenant, *, email: str, role: Role) -> AddedMember:
     """An address without an account gets one. Raises `InvalidInput` for somebody who is a member already."""
     email = email.strip().lower()
-    password = (
-        None if await User.objects.filter(email=email).aexists() else secrets.token_urlsafe(PASSWORD_BYTES)
-    )
+    password = None if await User.objects.filter(email=email).aexists() else secrets.token_urlsafe(PASSWORD_BYTES)
     # Hashing takes a third of a second: not while the transaction keeps others waiting.
     hashed = await in_thread(make_password)(password) if password else ""
     created = await _add_member(actor, tenant, email, role, hashed)
@@ -253,9 +249,7 @@ def _add_member(actor: User, tenant: Tenant, email: str, role: Role, hashed: str
     user, created = User.objects.get_or_create(email=email, defaults={"password": hashed})
     membership, added = Membership.objects.get_or_create(tenant=tenant, user=user, defaults={"role": role})
     if not added:
-        raise InvalidInput(
-            "email", f"{email} is already a member, as {membership.get_role_display().lower()}."
-        )
+        raise InvalidInput("email", f"{email} is already a member, as {membership.get_role_display().lower()}.")
     record(actor, tenant, "member.add", email, after={"role": role, "new_account": created})
     return created
 
@@ -286,9 +280,7 @@ def _locked_member(actor: User, tenant: Tenant, member_id: int, *, keeps_admin: 
     if row is None:
         raise NotFound
     if not keeps_admin and not actor.is_superuser and _is_last_admin(row):
-        raise Conflict(
-            f"{row.user.email} is the last admin of {tenant.name}. Make somebody else an admin first."
-        )
+        raise Conflict(f"{row.user.email} is the last admin of {tenant.name}. Make somebody else an admin first.")
     return row
 
 
