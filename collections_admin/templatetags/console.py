@@ -9,6 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from collections_admin.templatetags import formats, marking, trees
+from collections_admin.templatetags import navigation as navigations
 from collections_admin.templatetags.icons import ICONS
 from collections_admin.templatetags.states import KIND_ICONS, kind_of, shown
 
@@ -210,3 +211,8 @@ def _kind_of_widget(widget: forms.Widget) -> str:
     if isinstance(widget, forms.Select):
         return "select"
     return "textarea" if isinstance(widget, forms.Textarea) else "input"
+
+
+@register.simple_tag
+def navigation(shell: Any) -> SafeString:
+    return navigations.rendered(navigations.navigation_of(shell))
