@@ -8,13 +8,15 @@ import pytest
 from django.conf import settings
 from django.template.loader import render_to_string
 
+from collections_admin.types import TenantChoice
+
 TEMPLATES = Path(settings.BASE_DIR) / "templates"
 STATIC = Path(settings.BASE_DIR) / "static"
 
 
 def frame(**changes):
     user = SimpleNamespace(email="ops@northwind.example", is_superuser=False)
-    northwind = SimpleNamespace(id=7, name="Northwind", role="operator")
+    northwind = TenantChoice(id=7, name="Northwind", role="operator")
     usual = {"tenant": northwind, "tenants": [northwind], "role": "operator", "active": "jobs", "version": "1.0"}
     return SimpleNamespace(**{"health": None, "user": user} | usual | changes)
 
