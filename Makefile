@@ -14,7 +14,8 @@ demo: $(STAMP)
 up: $(STAMP)
 	@exec $(RUN) manage.py up
 
-test: test-sqlite test-postgresql
+test: $(STAMP)
+	$(RUN) tests/on_both_databases.py
 
 test-sqlite: $(STAMP)
 	DATABASE_URL= $(RUN) -m pytest
