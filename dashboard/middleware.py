@@ -9,6 +9,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import SuspiciousOperation
+from django.db import DataError
 from django.db import Error as DatabaseFault
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
@@ -60,6 +61,9 @@ class ErrorPages:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, SignInNeeded):
             return _to_login(request)
+        if isinstance(error, DataError):
+            logger.error("The database refused a value at %s: %s", request.path, error)
+            return error_response(request, 400, "The request holds a value that cannot be stored. Nothing was changed.")
         if isinstance(error, DatabaseFault | PoolTimeout):
             logger.error("The database failed at %s: %s", request.path, error)
             error = Unavailable("The database does not answer. Nothing was changed; try again in a moment.")

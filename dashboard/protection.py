@@ -67,7 +67,7 @@ def _declared_length(scope: dict) -> int:
 
 
 async def _refuse(send: Any, limit: int) -> None:
-    text = f"The request is too large: at most {limit // (1024 * 1024)} MB are taken here.\n".encode()
+    text = f"The request is too large: at most {limit // limits.MEGABYTE} MB are taken here.\n".encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": text})

@@ -23,7 +23,7 @@ from collections_admin.services.collection_settings import (
     spec_of,
 )
 from collections_admin.services.lost_points import expect_nothing
-from collections_admin.services.validation import check_table_name
+from collections_admin.services.validation import TABLE_NAME, check_table_name
 
 MAX_OWN_TABLES = 100
 RESERVED_TABLES = frozenset({"new", "ensure", "rows"})  # pages beside /collections/<table>/
@@ -102,6 +102,8 @@ def add_table(actor: User, tenant: Tenant, *, name: str) -> DataTable:
 @in_thread
 def find_collection(tenant: Tenant, table: str) -> TenantCollection:
     """Raises `NotFound`, also for a table of another tenant."""
+    if not TABLE_NAME.match(table):  # forms may hold what PostgreSQL does not take as text
+        raise NotFound
     row = TenantCollection.objects.select_related("tenant").filter(tenant=tenant, table=table).first()
     if row is None:
         raise NotFound

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from django.test import override_settings
 
@@ -46,6 +48,13 @@ async def test_a_declared_length_beyond_the_limit_is_refused_unread() -> None:
     asked = await Recorder([b"x"]).ask(BodyLimit, http(content_length=str(PLAIN_BODY_BYTES + 1)))
     assert asked.sent[0]["status"] == 413
     assert not asked.was_called
+
+
+async def test_the_refusal_of_a_large_import_names_no_less_than_what_the_page_promises() -> None:
+    path, length = "/tenants/1/documents/new/import/", str(UPLOAD_BODY_BYTES + 1)
+    asked = await Recorder().ask(BodyLimit, http(path, content_length=length, cookie="sessionid=a"))
+    megabytes = int(re.search(rb"at most (\d+) MB", asked.sent[1]["body"])[1])
+    assert megabytes * limits.MEGABYTE >= limits.MAX_IMPORT_BYTES
 
 
 async def test_a_body_longer_than_it_claims_is_cut_off() -> None:

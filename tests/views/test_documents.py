@@ -450,7 +450,8 @@ class TestActions:
         assert (await operator.post(where, {"collection": "documents"})).status_code == 302
         assert await Job.objects.acount() == 1
         assert await Document.objects.filter(pk__in=[row.pk for row in failed], status="pending").acount() == 3
-        assert (await operator.post(where, {"collection": "nowhere"})).status_code == 404
+        for missing in ("nowhere", "docu\0ments", ""):
+            assert (await operator.post(where, {"collection": missing})).status_code == 404, missing
 
 
 class TestText:
