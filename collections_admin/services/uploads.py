@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
-from pathlib import PurePath
 from uuid import UUID
 
 from django.utils import timezone
@@ -42,10 +41,6 @@ def clean_file_name(raw: object, field: str = "files") -> str:
     if _CONTROL.search(name):
         raise InvalidInput(field, f"The file name {_CONTROL.sub('�', name)!r} holds control characters.")
     return name
-
-
-def file_suffix(name: str) -> str:
-    return PurePath(name).suffix.lower()
 
 
 async def store_upload(
@@ -101,14 +96,6 @@ async def upload_parts(upload_id: UUID) -> AsyncIterator[bytes]:
     read = in_thread(_part)
     index = 0
     while (part := await read(upload_id, index)) is not None:
-        yield part
-        index += 1
-
-
-def read_parts(upload_id: UUID) -> Iterator[bytes]:
-    """Like `upload_parts`, for a database thread."""
-    index = 0
-    while (part := _part(upload_id, index)) is not None:
         yield part
         index += 1
 
